@@ -1,0 +1,269 @@
+//! What page and engine say to each other.
+//!
+//! A message is one postcard-encoded `Uint8Array`; its buffer is transferred, never copied. Dropped `File`s travel beside
+//! the bytes as `{ bytes, files }`, because they cannot be encoded. The worker posts [`Event::Ready`] when it can listen;
+//! whatever is posted before that is lost.
+
+use serde::{Deserialize, Serialize};
+
+use crate::labels::{Accuracy, Class, LabelMap, Split};
+use crate::scene::{OpenOptions, SceneInfo, Variable};
+use crate::train::TrainConfig;
+
+/// A number that the page chooses; events that answer a request carry it back.
+pub type RequestId = u32;
+
+/// Page → engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    pub id: RequestId,
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Command {
+    /// Choose the device for all later jobs; answered by [`Event::Device`].
+    SelectDevice(DeviceChoice),
+    /// Open the files sent beside this message as the scene (data and header in either order); answered by [`Event::SceneOpened`].
+    OpenScene(OpenOptions),
+    /// Make the teaching scene; answered by [`Event::SceneOpened`] with its ground truth.
+    OpenTeachingScene { seed: u64 },
+    /// Draw bands of the scene; answered by [`Event::Image`].
+    Render(Render),
+    /// The spectrum of one pixel; answered by [`Event::Spectrum`].
+    ReadSpectrum { row: usize, col: usize },
+    /// Open the files sent beside this message as ground truth of the open scene; answered by [`Event::LabelsOpened`].
+    OpenLabels(OpenOptions),
+    /// Draw a random split of the labels; answered by [`Event::SplitMade`].
+    RandomSplit { labels: LabelMap, train_per_class: usize, val_per_class: usize, seed: u64 },
+    /// Read the split file sent beside this message; answered by [`Event::SplitsOpened`].
+    OpenSplit { labels: LabelMap },
+    /// Train on the first split, map, measure; then on the next. Answered by [`Event::Progress`], [`Event::Checkpoint`],
+    /// [`Event::MapRows`], [`Event::RunFinished`] for each split and [`Event::JobFinished`].
+    Train(Box<TrainJob>),
+    /// Map the open scene with the current model (trained or opened). Answered like the second half of `Train`.
+    Map { test: Option<Split>, classes: Vec<Class> },
+    Pause,
+    Resume,
+    /// Stop the running job as soon as possible and throw its result away.
+    Cancel,
+    /// Stop training now, keep the best model so far, go on to mapping.
+    FinishEarly,
+    /// The current model as a file; answered by [`Event::File`].
+    SaveModel,
+    /// Open the model file sent beside this message (or `bytes`, when the page kept it); answered by [`Event::ModelOpened`].
+    OpenModel { bytes: Option<serde_bytes::ByteBuf> },
+    /// The map as ENVI classification (`.hdr` and `.img`); answered by two [`Event::File`].
+    ExportEnvi { labels: LabelMap },
+    /// Run the benchmark page's cases; answered by [`Event::BenchResult`] each and [`Event::JobFinished`].
+    Bench(Vec<BenchCase>),
+    /// For tests: destroy the GPU device, as a driver reset would.
+    DestroyDevice,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// WebGPU on a real adapter, the CPU otherwise.
+    Auto,
+    Webgpu,
+    Cpu,
+}
+
+/// Which bands to draw and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Render {
+    /// One band (grey) or three (red, green, blue), 0-based.
+    pub bands: Vec<usize>,
+    /// Percentiles of the unmasked values that become black and white, e.g. 2 and 98.
+    pub stretch: (f32, f32),
+    /// Longest side of the picture; larger scenes are drawn every `step` pixels.
+    pub max_side: usize,
+}
+
+/// A training job: one run a split, so that several seeds give a mean and a spread.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TrainJob {
+    pub config: TrainConfig,
+    pub classes: Vec<Class>,
+    /// Run i uses `splits[i]` and the seed `config.seed + i`.
+    pub splits: Vec<Split>,
+    /// Resume the first unfinished run from this checkpoint (see [`Event::Checkpoint`]).
+    pub resume: Option<serde_bytes::ByteBuf>,
+    /// Runs already finished before the interruption: skip as many splits.
+    pub finished_runs: usize,
+}
+
+/// Engine → page. `id` is the request that caused it, `None` for what happens by itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reply {
+    pub id: Option<RequestId>,
+    pub event: Event,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Event {
+    /// The worker listens.
+    Ready,
+    Device(DeviceInfo),
+    SceneOpened(Box<SceneOpened>),
+    Image(Image),
+    Spectrum { row: usize, col: usize, values: Vec<f32> },
+    LabelsOpened { labels: LabelMap, notes: Vec<String> },
+    SplitMade(Split),
+    SplitsOpened { splits: Vec<Split>, labels: Option<LabelMap>, notes: Vec<String> },
+    Progress(Progress),
+    /// Everything that resumes the running job after the worker is gone: hand it back in [`TrainJob::resume`].
+    Checkpoint { bytes: serde_bytes::ByteBuf, epoch: usize },
+    /// Rows of the map, as they are computed.
+    MapRows(MapRows),
+    RunFinished(Box<RunResult>),
+    JobFinished,
+    Cancelled,
+    Paused,
+    Resumed,
+    File { name: String, mime: String, bytes: serde_bytes::ByteBuf },
+    ModelOpened(ModelInfo),
+    BenchResult(BenchResult),
+    /// The GPU is gone. The page restarts the worker and resumes from the last checkpoint.
+    DeviceLost { reason: String },
+    /// The request failed; nothing else changed.
+    Failed(Failure),
+}
+
+/// A request that failed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    /// One sentence: what happened, where, and what the user can do.
+    pub message: String,
+    /// Set when the file holds several arrays: ask, then open again.
+    pub choices: Option<Vec<Variable>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceInfo {
+    pub choice: DeviceChoice,
+    /// What computes: [`DeviceChoice::Webgpu`] or [`DeviceChoice::Cpu`].
+    pub active: DeviceChoice,
+    /// "Intel Iris Xe" or "CPU, WebAssembly SIMD".
+    pub name: String,
+    /// Why: "no WebGPU adapter", "software adapter SwiftShader is slower than the CPU path", "you chose it".
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SceneOpened {
+    pub info: SceneInfo,
+    /// Identifies name, size and shape, so that kept labels find their scene again.
+    pub fingerprint: String,
+    /// Ground truth that comes with the scene (the teaching scene).
+    pub labels: Option<LabelMap>,
+}
+
+/// A picture of the scene, ready to draw.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Image {
+    pub render: Render,
+    pub rows: usize,
+    pub cols: usize,
+    /// One picture pixel stands for `step × step` scene pixels.
+    pub step: usize,
+    /// RGBA, row-major; masked pixels are transparent.
+    pub rgba: serde_bytes::ByteBuf,
+    /// The values that became black and white, one pair a band.
+    pub limits: Vec<(f32, f32)>,
+}
+
+/// The phase of a running job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    Preparing,
+    Training,
+    Mapping,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Progress {
+    pub phase: Phase,
+    /// Which split, 0-based, and of how many.
+    pub run: usize,
+    pub runs: usize,
+    /// Epochs while training, tiles while mapping, rows while preparing.
+    pub done: usize,
+    pub total: usize,
+    pub elapsed_s: f64,
+    /// Of this phase; `None` until it can be estimated.
+    pub remaining_s: Option<f64>,
+    /// Training only: mean loss of the epoch.
+    pub loss: Option<f32>,
+    pub learning_rate: Option<f64>,
+    /// Only in epochs that validate: overall accuracy on the validation pixels, 0..=1, and their loss.
+    pub val_accuracy: Option<f32>,
+    pub val_loss: Option<f32>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MapRows {
+    /// First row and column of the block and its size.
+    pub row: usize,
+    pub col: usize,
+    pub rows: usize,
+    pub cols: usize,
+    /// Class numbers (1-based), row-major; 0 where the scene is masked.
+    pub labels: serde_bytes::ByteBuf,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunResult {
+    pub run: usize,
+    pub split: String,
+    pub seed: u64,
+    /// `None` without test pixels.
+    pub accuracy: Option<Accuracy>,
+    pub best_epoch: usize,
+    pub train_s: f64,
+    pub map_s: f64,
+    /// The trained model as a file, so that it survives the worker.
+    pub model: serde_bytes::ByteBuf,
+}
+
+/// What is known of a model file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    pub config: TrainConfig,
+    pub bands: usize,
+    pub classes: Vec<Class>,
+    pub parameters: u64,
+    /// The scene it was trained on.
+    pub scene: String,
+}
+
+/// One thing to time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BenchCase {
+    SsaForward,
+    SsaBackward,
+    FullAttentionBlock,
+    NanoForward,
+    BaseForward,
+    /// Forward of the network in this safetensors file, for comparison with the same network in another runtime.
+    TinyForward,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BenchResult {
+    pub case: BenchCase,
+    pub device: DeviceInfo,
+    /// Seconds of each repetition after the first.
+    pub seconds: Vec<f64>,
+    /// Seconds of the first, with compilation.
+    pub first_s: f64,
+    /// Floating-point operations of one repetition.
+    pub flop: f64,
+    /// Sum and L2 of the output, to compare runtimes.
+    pub output_sum: f64,
+    pub output_l2: f64,
+}

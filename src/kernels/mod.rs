@@ -1,0 +1,1 @@
+//! Sparse sampling attention: the Rust side of `shaders/`, each kernel beside its plain reference.

@@ -1,0 +1,44 @@
+//! Class tables, ground truth, splits and accuracy: plain arithmetic on class numbers.
+
+mod accuracy;
+
+pub use accuracy::Accuracy;
+use serde::{Deserialize, Serialize};
+
+/// One class of a scene. Class numbers start at 1; 0 means "unlabelled".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Class {
+    pub name: String,
+    pub color: [u8; 3],
+}
+
+/// A class number for every pixel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelMap {
+    pub rows: usize,
+    pub cols: usize,
+    /// Row-major; 0 = unlabelled, otherwise 1..=classes.len().
+    #[serde(with = "serde_bytes")]
+    pub labels: Vec<u8>,
+    /// `classes[0]` is class 1.
+    pub classes: Vec<Class>,
+}
+
+/// A pixel and its class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LabelledPixel {
+    /// Row-major index: row × cols + col.
+    pub index: u32,
+    /// 1-based.
+    pub class: u8,
+}
+
+/// Which labelled pixels train, validate and test. Each list is sorted by index and no pixel is in two lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// Where it comes from, for the results panel: "random 10 a class, seed 3" or "indian_pines_disjoint10.json, seed 0".
+    pub name: String,
+    pub train: Vec<LabelledPixel>,
+    pub val: Vec<LabelledPixel>,
+    pub test: Vec<LabelledPixel>,
+}

@@ -1,0 +1,34 @@
+//! SigmaScope: a hyperspectral laboratory in a browser tab.
+//!
+//! The rooms of the house, from the ground up. Arrows run downward only.
+//!
+//! | module | what | knows |
+//! | --- | --- | --- |
+//! | [`scene`] | hyperspectral files in, maps out | nobody |
+//! | [`labels`] | class tables, ground truth, splits, accuracy | nobody |
+//! | [`preprocess`] | scaling, PCA, tiles | `scene` |
+//! | `kernels` | sparse sampling attention: WGSL beside its plain reference | burn |
+//! | `model` | HyperSIGMA | `kernels` |
+//! | [`train`] | losses, AdamW, schedules, the loop | `model`, `labels` |
+//! | [`engine`] | commands, events, jobs, the worker | all of the above |
+//! | `app` | the page | `engine::message` only |
+//! | `coordinator` | the server of the page | none of the above |
+
+pub mod labels;
+pub mod preprocess;
+pub mod scene;
+
+#[cfg(feature = "model")]
+pub mod kernels;
+#[cfg(feature = "model")]
+pub mod model;
+
+pub mod engine;
+pub mod train;
+
+#[cfg(all(feature = "app", target_arch = "wasm32"))]
+pub mod app;
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(all(feature = "coordinator", not(target_arch = "wasm32")))]
+pub mod coordinator;

@@ -1,0 +1,1 @@
+//! HyperSIGMA, one idea a file.

@@ -1,0 +1,1 @@
+//! From raw samples to the network's input: scaling, PCA, tiles.
