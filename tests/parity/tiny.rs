@@ -215,10 +215,8 @@ impl Set {
 
 /// The official grouping (official behaviour 29): no decay for vectors, biases and position tables.
 fn adamw(network: &HyperSigma, reference: &AdamW) -> ModuleOptimizer {
-    let config = AdamWConfig::new()
-        .with_beta_1(reference.betas[0])
-        .with_beta_2(reference.betas[1])
-        .with_epsilon(reference.eps);
+    let config =
+        AdamWConfig::new().with_beta_1(reference.betas[0]).with_beta_2(reference.betas[1]).with_epsilon(reference.eps);
     let spared = network.parameters().iter().filter(|parameter| !parameter.decays()).map(|parameter| parameter.id);
     let group = ParamGroup::from_ids(spared.collect::<Vec<_>>());
     let decaying = config.clone().with_weight_decay(reference.weight_decay).build();
