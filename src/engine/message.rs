@@ -61,6 +61,13 @@ pub enum Command {
     DestroyDevice,
 }
 
+impl Command {
+    /// True for what runs long beside other commands: one at a time, and it hears `Pause`, `Resume`, `Cancel`.
+    pub fn is_job(&self) -> bool {
+        matches!(self, Command::Train(_) | Command::Map { .. } | Command::Bench(_))
+    }
+}
+
 /// Where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -128,6 +135,8 @@ pub enum Event {
     BenchResult(BenchResult),
     /// The GPU is gone. The page restarts the worker and resumes from the last checkpoint.
     DeviceLost { reason: String },
+    /// The engine hit a bug and is about to stop. The page restarts the worker and resumes like after a lost device.
+    Crashed { message: String },
     /// The request failed; nothing else changed.
     Failed(Failure),
 }
