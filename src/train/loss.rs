@@ -49,10 +49,22 @@ impl Targets {
 
     /// The mean loss, `[1]`, of logits `[1, classes, height, width]`.
     pub fn cross_entropy(&self, logits: Tensor<4>) -> Tensor<1> {
-        let [_, classes, height, width] = logits.dims();
-        let picked = logits.reshape([classes, height * width]).select(1, self.positions.clone()); // [classes, n]
+        let picked = pick(logits, self.positions.clone()); // [classes, n]
         log_softmax(picked, 0).mul(self.shares.clone()).sum().neg()
     }
+}
+
+/// The logits `[classes, n]` at n row-major positions of `[1, classes, height, width]`.
+pub fn picked(logits: Tensor<4>, positions: &[u32]) -> Tensor<2> {
+    let positions: Vec<i32> = positions.iter().map(|&position| position as i32).collect();
+    let count = positions.len();
+    let positions = Tensor::from_data(TensorData::new(positions, [count]), &logits.device());
+    pick(logits, positions)
+}
+
+fn pick(logits: Tensor<4>, positions: Tensor<1, Int>) -> Tensor<2> {
+    let [_, classes, height, width] = logits.dims();
+    logits.reshape([classes, height * width]).select(1, positions)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
 
-use super::parameters::{PathStack, flatten, replace};
+use super::parameters::{Names, flatten, replace};
 use super::regularizer::{Regularizer, Weight};
 
 /// The constants of AdamW; the defaults are the official ones.
@@ -82,13 +82,15 @@ struct Moments {
 pub struct AdamW {
     config: AdamWConfig,
     depth: EncoderDepth,
+    names: Names,
     steps: u32,
     moments: BTreeMap<String, Moments>,
 }
 
 impl AdamW {
-    pub fn new(config: AdamWConfig, depth: EncoderDepth) -> Self {
-        Self { config, depth, steps: 0, moments: BTreeMap::new() }
+    /// Parameters that `names` lacks are not trained.
+    pub fn new(config: AdamWConfig, depth: EncoderDepth, names: Names) -> Self {
+        Self { config, depth, names, steps: 0, moments: BTreeMap::new() }
     }
 
     /// Number of steps taken.
@@ -105,14 +107,14 @@ impl AdamW {
         learning_rate: f64,
         regularizers: &[&dyn Regularizer],
     ) -> M {
-        let mut collector = Collector { path: PathStack::default(), gradients, regularizers, flat: BTreeMap::new() };
+        let mut collector = Collector { names: &self.names, gradients, regularizers, flat: BTreeMap::new() };
         module.visit(&mut collector);
         let mut flat = collector.flat;
         if let Some(limit) = self.config.clip_norm {
             clip(&mut flat, limit);
         }
         self.steps += 1;
-        module.map(&mut Stepper { optimizer: self, path: PathStack::default(), gradients: flat, learning_rate })
+        module.map(&mut Stepper { optimizer: self, gradients: flat, learning_rate })
     }
 
     /// The new values of one flattened tensor.
@@ -188,58 +190,41 @@ fn clip(gradients: &mut BTreeMap<String, Tensor<1>>, limit: f64) {
 
 /// Takes the gradients out of the tape, adds the regularisers' and flattens them.
 struct Collector<'a> {
-    path: PathStack,
+    names: &'a Names,
     gradients: Gradients,
     regularizers: &'a [&'a dyn Regularizer],
     flat: BTreeMap<String, Tensor<1>>,
 }
 
 impl ModuleVisitor for Collector<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.exit();
-    }
-
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(name) = self.names.get(param.id) else { return };
         let weight = param.val();
         let Some(gradient) = weight.grad_remove(&mut self.gradients) else { return };
-        let name = self.path.name();
         let mut gradient = flatten(gradient);
         if !self.regularizers.is_empty() {
             let values = flatten(weight.inner());
-            let weight = Weight { name: &name, rank: D, values: &values };
+            let weight = Weight { name, rank: D, values: &values };
             for regularizer in self.regularizers {
                 if let Some(extra) = regularizer.gradient(&weight) {
                     gradient = gradient + extra;
                 }
             }
         }
-        self.flat.insert(name, gradient);
+        self.flat.insert(name.clone(), gradient);
     }
 }
 
 /// Moves the parameters.
 struct Stepper<'a> {
     optimizer: &'a mut AdamW,
-    path: PathStack,
     gradients: BTreeMap<String, Tensor<1>>,
     learning_rate: f64,
 }
 
 impl ModuleMapper for Stepper<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.exit();
-    }
-
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.path.name();
+        let Some(name) = self.optimizer.names.get(param.id).cloned() else { return param };
         let Some(gradient) = self.gradients.remove(&name) else { return param };
         replace(param, |weight| {
             let shape = weight.dims();

@@ -3,29 +3,27 @@
 //! Values are handled flattened, `[n]`, so that nothing here depends on a tensor's rank. Nothing reads the device except
 //! [`read`], which does it for all tensors at once and asynchronously.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, ExecutionError, Tensor, Transaction};
 
-/// Flattened values by the parameter's dotted path in the module.
+/// Flattened values by official name.
 pub type Values = BTreeMap<String, Tensor<1>>;
 
-/// The dotted path of the parameter being visited.
-#[derive(Debug, Default)]
-pub(super) struct PathStack(Vec<String>);
+/// The official name of each parameter by the identity that it keeps through optimiser steps.
+#[derive(Debug, Clone, Default)]
+pub struct Names(HashMap<ParamId, String>);
 
-impl PathStack {
-    pub(super) fn enter(&mut self, name: &str) {
-        self.0.push(name.to_owned());
+impl Names {
+    pub fn get(&self, id: ParamId) -> Option<&String> {
+        self.0.get(&id)
     }
+}
 
-    pub(super) fn exit(&mut self) {
-        self.0.pop();
-    }
-
-    pub(super) fn name(&self) -> String {
-        self.0.join(".")
+impl FromIterator<(ParamId, String)> for Names {
+    fn from_iter<I: IntoIterator<Item = (ParamId, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
     }
 }
 
@@ -35,41 +33,27 @@ pub(super) fn flatten<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     tensor.reshape([count])
 }
 
-/// All float parameters of `module`, outside autodiff. Copies no data: the tensors are shared until one of them changes.
-pub fn values<M: Module>(module: &M) -> Values {
-    struct Visitor(PathStack, Values);
-    impl ModuleVisitor for Visitor {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.0.enter(name);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.0.exit();
-        }
-
+/// All named parameters of `module`, outside autodiff. Copies no data: the tensors are shared until one of them changes.
+pub fn values<M: Module>(module: &M, names: &Names) -> Values {
+    struct Visitor<'a>(&'a Names, Values);
+    impl ModuleVisitor for Visitor<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.insert(self.0.name(), flatten(param.val().inner()));
+            if let Some(name) = self.0.get(param.id) {
+                self.1.insert(name.clone(), flatten(param.val().inner()));
+            }
         }
     }
-    let mut visitor = Visitor(PathStack::default(), Values::new());
+    let mut visitor = Visitor(names, Values::new());
     module.visit(&mut visitor);
     visitor.1
 }
 
 /// `module` with the given values; parameters that `values` lacks, or holds with another number of elements, stay.
-pub fn with_values<M: Module>(module: M, values: &Values) -> M {
-    struct Mapper<'a>(PathStack, &'a Values);
+pub fn with_values<M: Module>(module: M, names: &Names, values: &Values) -> M {
+    struct Mapper<'a>(&'a Names, &'a Values);
     impl ModuleMapper for Mapper<'_> {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.0.enter(name);
-        }
-
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.0.exit();
-        }
-
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            match self.1.get(&self.0.name()) {
+            match self.0.get(param.id).and_then(|name| self.1.get(name)) {
                 Some(new) if new.dims()[0] == param.dims().iter().product::<usize>() => {
                     replace(param, |old| new.clone().reshape(old.dims()))
                 }
@@ -77,7 +61,7 @@ pub fn with_values<M: Module>(module: M, values: &Values) -> M {
             }
         }
     }
-    module.map(&mut Mapper(PathStack::default(), values))
+    module.map(&mut Mapper(names, values))
 }
 
 /// Replaces a parameter's value and gives it back its place in autodiff as a fresh leaf.
