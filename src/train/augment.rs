@@ -3,6 +3,8 @@
 //! All draws come from one ChaCha8 stream a (seed, epoch, tile), so that a resumed run continues with exactly the
 //! sequence that an uninterrupted one would have drawn.
 
+use std::collections::BTreeSet;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -73,6 +75,8 @@ pub fn augmented(
         .collect();
     let view = views[generator.random_range(0..views.len())];
     let mut sample = shown(area, cut, origin, targets, view);
+    paste(&mut sample, cut.height * cut.width, augmentation, generator);
+    mix_context(&mut sample, cut.height * cut.width, augmentation, generator);
     disturb(&mut sample.pixels, cut.height * cut.width, deviations, augmentation, generator);
     sample
 }
@@ -93,6 +97,62 @@ fn shown(area: &Area, cut: &Cut, origin: (isize, isize), targets: &[Target], vie
         })
         .collect();
     Sample { pixels: area.tile(origin, height, width, view), targets }
+}
+
+/// Shows each labelled pixel at `copies` more places, with its label, so that the network cannot lean on where it lies.
+/// A copy is drawn towards another labelled pixel of its class by a random share of up to `copy_blend`.
+fn paste(sample: &mut Sample, plane: usize, augmentation: &Augmentation, generator: &mut ChaCha8Rng) {
+    let Augmentation { copies, copy_blend, .. } = *augmentation;
+    if copies == 0 || sample.targets.is_empty() {
+        return;
+    }
+    let mut free: Vec<u32> = (0..plane as u32).collect();
+    let labelled: BTreeSet<u32> = sample.targets.iter().map(|target| target.0).collect();
+    free.retain(|position| !labelled.contains(position));
+    let originals = sample.targets.clone();
+    let mut pasted = Vec::with_capacity(originals.len() * copies);
+    for &(from, class) in &originals {
+        let same: Vec<u32> = originals.iter().filter(|other| other.1 == class).map(|other| other.0).collect();
+        for _ in 0..copies {
+            if free.is_empty() {
+                break;
+            }
+            let to = free.swap_remove(generator.random_range(0..free.len()));
+            let other = same[generator.random_range(0..same.len())];
+            pasted.push((to as usize, from as usize, other as usize, copy_blend * generator.random::<f32>()));
+            sample.targets.push((to, class));
+        }
+    }
+    for values in sample.pixels.chunks_exact_mut(plane) {
+        for &(to, from, other, share) in &pasted {
+            values[to] = values[from] * (1.0 - share) + values[other] * share;
+        }
+    }
+}
+
+/// Replaces each pixel without a label, with probability `context_mix`, by another pixel of the tile: what stands round a
+/// labelled pixel then says little about its class.
+fn mix_context(sample: &mut Sample, plane: usize, augmentation: &Augmentation, generator: &mut ChaCha8Rng) {
+    if augmentation.context_mix <= 0.0 {
+        return;
+    }
+    let mut source: Vec<u32> = (0..plane as u32).collect();
+    for last in (1..plane).rev() {
+        source.swap(last, generator.random_range(0..=last));
+    }
+    let labelled: BTreeSet<u32> = sample.targets.iter().map(|target| target.0).collect();
+    for (position, source) in (0u32..).zip(&mut source) {
+        if labelled.contains(&position) || generator.random::<f32>() >= augmentation.context_mix {
+            *source = position;
+        }
+    }
+    let mut mixed = vec![0.0; plane];
+    for values in sample.pixels.chunks_exact_mut(plane) {
+        for (mixed, &source) in mixed.iter_mut().zip(&source) {
+            *mixed = values[source as usize];
+        }
+        values.copy_from_slice(&mixed);
+    }
 }
 
 /// Gain and offset of each component for the whole tile, and noise for every value.
@@ -153,6 +213,9 @@ mod tests {
         spectral_noise: 0.0,
         spectral_shift: 0.0,
         spectral_gain: 0.0,
+        copies: 0,
+        copy_blend: 0.0,
+        context_mix: 0.0,
     };
 
     #[test]
@@ -201,6 +264,9 @@ mod tests {
             spectral_noise: 0.1,
             spectral_shift: 0.2,
             spectral_gain: 0.1,
+            copies: 2,
+            copy_blend: 0.5,
+            context_mix: 0.5,
         };
         let draw = |seed, epoch, tile| {
             augmented(&area(), &cut, &[], &[1.0, 2.0], &augmentation, &mut step_generator(seed, epoch, tile))
@@ -209,6 +275,36 @@ mod tests {
         assert_ne!(draw(1, 2, 3), draw(1, 2, 4));
         assert_ne!(draw(1, 2, 3), draw(1, 3, 3));
         assert_ne!(draw(1, 2, 3), draw(2, 2, 3));
+    }
+
+    #[test]
+    fn copies_carry_their_label_and_stay_within_their_class() {
+        let cut = Cut { height: 6, width: 6, origin: (0, 0), jitter: (0, 0) };
+        let targets = [(0, 0, 0), (0, 1, 0), (5, 5, 1)].map(|(row, col, class)| Target { row, col, class });
+        let augmentation = Augmentation { copies: 3, copy_blend: 0.9, context_mix: 1.0, ..NONE };
+        let sample = augmented(&area(), &cut, &targets, &[1.0, 1.0], &augmentation, &mut step_generator(5, 0, 0));
+        assert_eq!(sample.targets.len(), 12);
+        let places: BTreeSet<u32> = sample.targets.iter().map(|target| target.0).collect();
+        assert_eq!(places.len(), 12, "no two labels on one pixel");
+        for &(position, class) in &sample.targets {
+            let value = sample.pixels[position as usize];
+            // Class 0 has the values 0 and 1 and what lies between, class 1 has 35.
+            assert!(if class == 0 { (0.0..=1.0).contains(&value) } else { value == 35.0 }, "{class} {value}");
+        }
+    }
+
+    #[test]
+    fn context_is_exchanged_but_labelled_pixels_are_not() {
+        let cut = Cut { height: 6, width: 6, origin: (0, 0), jitter: (0, 0) };
+        let targets = [Target { row: 2, col: 3, class: 0 }];
+        let augmentation = Augmentation { context_mix: 1.0, ..NONE };
+        let sample = augmented(&area(), &cut, &targets, &[1.0, 1.0], &augmentation, &mut step_generator(5, 0, 0));
+        assert_eq!(sample.pixels[15], 15.0);
+        let moved = (0..36).filter(|&pixel| sample.pixels[pixel] != pixel as f32).count();
+        assert!(moved > 25, "{moved}");
+        for pixel in 0..36 {
+            assert_eq!(sample.pixels[36 + pixel], sample.pixels[pixel] + 36.0, "spectra stay whole");
+        }
     }
 
     #[test]

@@ -43,6 +43,12 @@ pub struct Augmentation {
     pub spectral_shift: f32,
     /// Standard deviation of one random factor a component for the whole tile, around 1.
     pub spectral_gain: f32,
+    /// Further places at which each labelled pixel is shown, with its label.
+    pub copies: usize,
+    /// Largest share of another labelled pixel of the same class in such a copy, 0..=1.
+    pub copy_blend: f32,
+    /// Probability with which a pixel without label is replaced by another pixel of the tile.
+    pub context_mix: f32,
 }
 
 impl Default for Augmentation {
@@ -54,6 +60,9 @@ impl Default for Augmentation {
             spectral_noise: 0.1,
             spectral_shift: 0.1,
             spectral_gain: 0.1,
+            copies: 0,
+            copy_blend: 0.0,
+            context_mix: 0.0,
         }
     }
 }
@@ -93,7 +102,9 @@ pub struct TrainConfig {
     pub augmentation: Augmentation,
     /// Epochs between two looks at the validation pixels; 0 = never.
     pub validate_every: usize,
-    /// Validations without improvement after which training stops early; 0 = never.
+    /// Map with the weights that did best on the validation pixels instead of the last ones.
+    pub keep_best: bool,
+    /// Validations without improvement after which training stops early and keeps the best weights; 0 = never.
     pub patience: usize,
     /// Average the class probabilities over mirrored and turned tiles when mapping.
     pub test_time_augmentation: bool,
@@ -125,6 +136,7 @@ impl TrainConfig {
             weight_average: 0.98,
             augmentation: Augmentation::default(),
             validate_every: 10,
+            keep_best: false,
             patience: 0,
             test_time_augmentation: true,
             test_time_shifts: 4,
@@ -145,7 +157,8 @@ impl TrainConfig {
         let check = |sound: bool, field: &'static str, value: &dyn std::fmt::Display, allowed: &'static str| {
             if sound { Ok(()) } else { Err(ConfigError { field, value: value.to_string(), allowed }) }
         };
-        let Augmentation { jitter, spectral_noise, spectral_shift, spectral_gain, .. } = self.augmentation;
+        let Augmentation { jitter, spectral_noise, spectral_shift, spectral_gain, copies, copy_blend, context_mix, .. } =
+            self.augmentation;
         let patch = self.patch();
         check(matches!(patch, 1 | 2 | 4 | 8 | 16), "patch", &patch, "1, 2, 4, 8 or 16 pixels")?;
         check((1..=1000).contains(&self.components), "components", &self.components, "from 1 to 1000")?;
@@ -177,6 +190,10 @@ impl TrainConfig {
             ("augmentation.spectral_gain", spectral_gain),
         ] {
             check((0.0..=10.0).contains(&value), field, &value, "from 0 to 10")?;
+        }
+        check(copies <= 1000, "augmentation.copies", &copies, "at most 1000")?;
+        for (field, value) in [("augmentation.copy_blend", copy_blend), ("augmentation.context_mix", context_mix)] {
+            check((0.0..=1.0).contains(&value), field, &value, "from 0 to 1")?;
         }
         check(
             (1..=64).contains(&self.test_time_shifts),

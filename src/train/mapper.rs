@@ -9,9 +9,8 @@ use super::config::TrainConfig;
 use super::data::ProjectedScene;
 use super::error::TrainError;
 use super::layout::Layout;
-use super::network::Network;
 use crate::labels::LabelMap;
-use crate::model::Pass;
+use crate::model::HyperSigma;
 use crate::preprocess::{Blend, Projected, Tile};
 
 /// Class numbers of a rectangle of the map.
@@ -49,7 +48,7 @@ struct Work {
 
 /// A mapping that is driven step by step, as [`Trainer`](super::Trainer) is: one step is one forward pass.
 pub struct Mapper {
-    network: Network,
+    network: HyperSigma,
     device: Device,
     layout: Layout,
     classes: usize,
@@ -69,7 +68,7 @@ impl Mapper {
     /// # Errors
     /// [`TrainError::Preprocess`] when the scene is empty or one row of tiles would not fit in memory.
     pub fn new(
-        network: Network,
+        network: HyperSigma,
         rows: usize,
         cols: usize,
         config: &TrainConfig,
@@ -166,7 +165,7 @@ impl Mapper {
         let (height, width) = (cut.height, cut.width);
         let pixels = work.area.tile(origin, height, width, view);
         let input = TensorData::new(pixels, [1, work.area.components, height, width]);
-        let logits = self.network.forward(Tensor::from_data(input, &self.device), &mut Pass::evaluation());
+        let logits = self.network.forward(Tensor::from_data(input, &self.device));
         let logits: Vec<f32> = logits.into_data_async().await?.iter::<f32>().collect(); // [K][H][W]
         if logits.iter().any(|value| !value.is_finite()) {
             return Err(TrainError::NotFinite);

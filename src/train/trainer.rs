@@ -15,12 +15,12 @@ use super::config::TrainConfig;
 use super::data::TrainingData;
 use super::error::TrainError;
 use super::loss::{Targets, class_weights};
-use super::network::{self, Network};
+use super::network;
 use super::optimizer::{AdamW, AdamWConfig};
 use super::parameters::{Names, Values, WeightAverage, values, with_values};
 use super::regularizer::Regularizer;
 use super::schedule::Schedule;
-use crate::model::{Config, Pass};
+use crate::model::{Config, HyperSigma, Pass};
 
 /// What one epoch did.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ pub struct Trainer {
     pub(super) data: TrainingData,
     pub(super) device: Device,
     pub(super) names: Names,
-    pub(super) model: Option<Network>,
+    pub(super) model: Option<HyperSigma>,
     pub(super) optimizer: AdamW,
     pub(super) average: Option<WeightAverage>,
     pub(super) kept: Option<Kept>,
@@ -101,8 +101,8 @@ impl Trainer {
         config.validate()?;
         let shape = network::shape(&config, data.layout().size(), data.components(), data.classes())?;
         let device = device.clone().autodiff();
-        let model = network::random(&shape, config.seed, &device)?;
-        let names = model.names();
+        let model = network::fresh(&shape, config.seed, &device)?;
+        let names = network::names(&model);
         let optimizer = AdamW::new(
             AdamWConfig {
                 beta2: config.beta2,
@@ -243,10 +243,10 @@ impl Trainer {
         // A random cut can miss the few pixels of a tile.
         let Some(targets) = targets else { return Ok(()) };
         let Some(model) = self.model.take() else {
-            return Err(TrainError::Device("a step before this one did not end".to_owned()));
+            return Err(TrainError::Device("the step before failed".to_owned()));
         };
         let input = self.input(sample);
-        let logits = model.forward(input, &mut Pass::training(&mut generator));
+        let logits = model.forward_with(input, &mut Pass::training(&mut generator));
         let loss = targets.cross_entropy(logits);
         let gradients = loss.backward();
         let loss = loss.inner();
@@ -284,26 +284,21 @@ impl Trainer {
         let looks = every > 0 && self.data.validation_pixels() > 0;
         let due = looks && (epoch.is_multiple_of(every) || epoch == self.config.epochs);
         let validation = if due { Some(self.validate().await?) } else { None };
-        match (&validation, self.kept.as_ref().and_then(|kept| kept.validation)) {
-            (Some(new), Some(old)) if !new.beats(&old) => {
-                self.progress.stale += 1;
-                if self.config.patience > 0 && self.progress.stale >= self.config.patience {
-                    self.progress.stopped = true;
+        if let Some(new) = validation.filter(|_| self.config.keep_best || self.config.patience > 0) {
+            match self.kept.as_ref().and_then(|kept| kept.validation) {
+                Some(old) if !new.beats(&old) => {
+                    self.progress.stale += 1;
+                    self.progress.stopped |= self.config.patience > 0 && self.progress.stale >= self.config.patience;
+                }
+                _ => {
+                    self.progress.stale = 0;
+                    self.kept = Some(Kept { epoch, validation, values: self.current() });
                 }
             }
-            (Some(_), _) => self.keep(epoch, validation),
-            // Never validated: the newest weights are the ones to map with.
-            (None, _) if !looks => self.keep(epoch, None),
-            (None, _) => {}
         }
         let report = EpochReport { epoch, loss, learning_rate, validation };
         self.progress.history.push(report);
         Ok(report)
-    }
-
-    fn keep(&mut self, epoch: usize, validation: Option<Validation>) {
-        self.progress.stale = 0;
-        self.kept = Some(Kept { epoch, validation, values: self.current() });
     }
 
     /// The weights that would map now: the running average where there is one.
@@ -315,8 +310,8 @@ impl Trainer {
         }
     }
 
-    /// The weights to map with and the epoch they are from: the best on the validation pixels so far, the newest where
-    /// none has been validated.
+    /// The weights to map with and the epoch they are from: the best on the validation pixels so far where the
+    /// configuration asks for them, otherwise the newest.
     pub fn best(&self) -> (usize, Values) {
         match &self.kept {
             Some(kept) => (kept.epoch, kept.values.clone()),
@@ -325,24 +320,26 @@ impl Trainer {
     }
 
     /// A network outside autodiff that maps with [`best`](Self::best)'s weights.
-    pub fn best_network(&self) -> Result<Network, TrainError> {
-        let model = network::random(&self.shape, self.config.seed, &self.device.clone().inner())?;
-        let names = model.names();
-        Ok(with_values(model, &names, &self.best().1))
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] when the step before failed.
+    pub fn best_network(&self) -> Result<HyperSigma, TrainError> {
+        Ok(with_values(self.model()?.valid(), &self.names, &self.best().1))
+    }
+
+    fn model(&self) -> Result<&HyperSigma, TrainError> {
+        self.model.as_ref().ok_or_else(|| TrainError::Device("the step before failed".to_owned()))
     }
 
     async fn validate(&self) -> Result<Validation, TrainError> {
-        let Some(model) = &self.model else {
-            return Err(TrainError::Device("a step before this one did not end".to_owned()));
-        };
-        let model = with_values(model.valid(), &self.names, &self.current());
+        let model = with_values(self.model()?.valid(), &self.names, &self.current());
         let device = self.device.clone().inner();
         let (mut right, mut loss, mut count) = (0usize, 0.0f64, 0usize);
         for tile in self.data.tiles().iter().filter(|tile| !tile.val.is_empty()) {
             let sample = plain(&tile.area, &tile.cut, &tile.val);
             let targets = sample.targets.clone();
             let input = self.input(sample).to_device(&device);
-            let logits = model.forward(input, &mut Pass::evaluation()); // [1, K, H, W]
+            let logits = model.forward(input); // [1, K, H, W]
             let positions: Vec<u32> = targets.iter().map(|target| target.0).collect();
             let scores = super::loss::picked(logits, &positions).into_data_async().await?;
             let scores: Vec<f32> = scores.iter::<f32>().collect(); // [K, n]
