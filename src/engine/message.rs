@@ -42,7 +42,7 @@ pub enum Command {
     /// [`Event::MapRows`], [`Event::RunFinished`] for each split and [`Event::JobFinished`].
     Train(Box<TrainJob>),
     /// Map the open scene with the current model (trained or opened). Answered like the second half of `Train`.
-    Map { test: Option<Split>, classes: Vec<Class> },
+    Map { test: Option<Split> },
     Pause,
     Resume,
     /// Stop the running job as soon as possible and throw its result away.
@@ -211,6 +211,25 @@ pub struct Progress {
     /// Only in epochs that validate: overall accuracy on the validation pixels, 0..=1, and their loss.
     pub val_accuracy: Option<f32>,
     pub val_loss: Option<f32>,
+}
+
+impl Progress {
+    /// The start of a phase of a job of one run.
+    pub fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            run: 0,
+            runs: 1,
+            done: 0,
+            total: 0,
+            elapsed_s: 0.0,
+            remaining_s: None,
+            loss: None,
+            learning_rate: None,
+            val_accuracy: None,
+            val_loss: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

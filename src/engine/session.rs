@@ -115,7 +115,7 @@ impl Session {
                 self.post(id, opened.into());
             }
             Command::Train(job) => jobs::train(self, id, *job).await?,
-            Command::Map { test, classes } => jobs::map(self, id, test, classes).await?,
+            Command::Map { test } => jobs::map(self, id, test).await?,
             Command::Pause => {
                 self.control.pause(true);
                 self.post(id, Event::Paused);
