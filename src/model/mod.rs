@@ -45,7 +45,7 @@ pub use formula::Formula;
 pub use init::Initializer;
 pub use parameters::{Builder, Layout, Parameter, ParameterError, ParameterSource};
 pub use pass::{Intermediate, Pass, Trace};
-pub use resize::{resize_position_table, stretch_position_table};
+pub use resize::resize_position_table;
 pub use upsample::{Upsample, adaptive_average};
 
 use classification::ClassificationHead;

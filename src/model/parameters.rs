@@ -71,6 +71,11 @@ impl Parameter {
         self.len() == 0
     }
 
+    /// Does weight decay apply? Not to vectors, biases and position tables (official behaviour 29).
+    pub fn decays(&self) -> bool {
+        self.shape.len() > 1 && !self.name.ends_with(".bias") && !self.name.contains("pos_embed")
+    }
+
     /// Official order → order in the network.
     pub fn from_official(&self, values: Vec<f32>) -> Vec<f32> {
         match self.layout {

@@ -2,7 +2,9 @@
 
 /// Bicubic resizing of a position table (a = -0.75, corners not aligned, no antialiasing: PyTorch's `bicubic`).
 ///
-/// `table` is `[rows * cols, dim]` of the grid `from` = `[rows, cols]`; the result is that of the grid `to`.
+/// `table` is `[rows * cols, dim]` of the grid `from` = `[rows, cols]`; the result is that of the grid `to`. The official
+/// detection and denoising code drops the first spectral token and stretches the other 99 to 100 the same way, as a grid
+/// of one row (SpecViT_fusion.py:517-536).
 pub fn resize_position_table(table: &[f32], dim: usize, from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
     debug_assert_eq!(table.len(), from[0] * from[1] * dim);
     let rows = taps(from[0], to[0]);
@@ -21,25 +23,6 @@ pub fn resize_position_table(table: &[f32], dim: usize, from: [usize; 2], to: [u
                     }
                 }
             }
-        }
-    }
-    out
-}
-
-/// Linear stretching of a table `[from, dim]` to `[to, dim]` along its tokens, corners not aligned.
-///
-/// The official detection and denoising code stretches the spectral table this way after dropping its first token
-/// (SpecViT_fusion.py:517-536).
-pub fn stretch_position_table(table: &[f32], dim: usize, to: usize) -> Vec<f32> {
-    let from = table.len() / dim.max(1);
-    let mut out = Vec::with_capacity(to * dim);
-    for t in 0..to {
-        let place = ((t as f32 + 0.5) * (from as f32 / to as f32) - 0.5).max(0.0);
-        let below = (place as usize).min(from - 1);
-        let above = (below + 1).min(from - 1);
-        let share = place - below as f32;
-        for d in 0..dim {
-            out.push(table[below * dim + d] * (1.0 - share) + table[above * dim + d] * share);
         }
     }
     out
