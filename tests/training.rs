@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use burn::tensor::Device;
-use cubecl::future::block_on;
+use burn::tensor::{Device, read_sync};
 use proptest::prelude::*;
 use sigmascope::labels::{Accuracy, Class, LabelMap, LabelledPixel, Split};
 use sigmascope::preprocess::{PreprocessError, Projected, Projection};
+use sigmascope::scene::{Format, Interleave, Kind, SampleType, SceneInfo};
 use sigmascope::train::{
-    Augmentation, Description, L2, Layout, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError, TrainedModel,
-    Trainer, TrainingData, input_size,
+    Augmentation, Description, L2, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError, TrainedModel, Trainer,
+    TrainingData, TrainingReport,
 };
 
 const CLASSES: usize = 4;
@@ -89,9 +89,11 @@ impl ProjectedScene for Fields {
         let mask: Vec<bool> = pixels().map(|pixel| !self.holes.contains(&pixel)).collect();
         let mut values = Vec::new();
         for component in 0..COMPONENTS {
-            values.extend(pixels().zip(&mask).map(|((row, col), data)| {
-                if *data { self.value(row, col, component) } else { 0.0 }
-            }));
+            values.extend(pixels().zip(&mask).map(
+                |((row, col), data)| {
+                    if *data { self.value(row, col, component) } else { 0.0 }
+                },
+            ));
         }
         Ok(Projected { values, mask, components: COMPONENTS, rows: rows.len(), cols: cols.len() })
     }
@@ -122,26 +124,29 @@ fn config() -> TrainConfig {
 }
 
 fn data(scene: &Fields, config: &TrainConfig, split: &Split) -> TrainingData {
-    let layout = Layout::new(scene.rows, scene.cols, input_size(scene.rows, scene.cols, config), config).unwrap();
-    let mut data = TrainingData::plan(layout, COMPONENTS, CLASSES, split).unwrap();
+    let mut data = TrainingData::new(scene, COMPONENTS, CLASSES, split, config).unwrap();
     data.read_all(scene).unwrap();
     data
 }
 
+fn trainer_on(scene: &Fields, config: &TrainConfig, split: &Split) -> Trainer {
+    Trainer::new(config.clone(), data(scene, config, split), &Device::flex()).unwrap()
+}
+
 fn trainer(scene: &Fields, config: &TrainConfig) -> Trainer {
-    Trainer::new(config.clone(), data(scene, config, &scene.split(10, 5)), &Device::flex()).unwrap()
+    trainer_on(scene, config, &scene.split(10, 5))
 }
 
 /// Losses of the epochs and the weights at the end.
 fn trained(trainer: &mut Trainer, epochs: usize) -> (Vec<f32>, Vec<f32>) {
     for _ in 0..epochs {
-        block_on(trainer.epoch()).unwrap();
+        read_sync(trainer.epoch()).unwrap();
     }
     (trainer.history().iter().map(|report| report.loss).collect(), weights(trainer))
 }
 
 fn weights(trainer: &Trainer) -> Vec<f32> {
-    let values = block_on(trainer.best_network().unwrap().values()).unwrap();
+    let values = read_sync(trainer.best_network().unwrap().values()).unwrap();
     values.into_iter().flat_map(|named| named.values).collect()
 }
 
@@ -149,7 +154,7 @@ fn map(trainer: &Trainer, scene: &Fields, config: &TrainConfig) -> LabelMap {
     let mut map = scene.empty_map();
     let network = trainer.best_network().unwrap();
     let mut mapper = Mapper::new(network, scene.rows, scene.cols, config, &Device::flex()).unwrap();
-    block_on(mapper.run(scene, &mut map)).unwrap();
+    read_sync(mapper.run(scene, &mut map)).unwrap();
     map
 }
 
@@ -196,9 +201,10 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
 
     let mut first = trainer(&scene, &config);
     trained(&mut first, 3);
-    let bytes = block_on(first.checkpoint()).unwrap();
+    let bytes = read_sync(first.checkpoint()).unwrap();
     drop(first);
-    let mut second = Trainer::resume(&bytes, data(&scene, &config, &scene.split(10, 5)), &Device::flex()).unwrap();
+    let mut second = trainer(&scene, &config);
+    second.resume(&bytes).unwrap();
     assert_eq!(second.epochs(), (3, 8));
     assert_eq!(trained(&mut second, 5), expected);
     assert_eq!(second.history(), whole.history());
@@ -210,11 +216,13 @@ fn a_checkpoint_of_other_labels_or_broken_bytes_is_refused() {
     let (scene, config) = (Fields::new(30, 26), TrainConfig { epochs: 2, ..config() });
     let mut run = trainer(&scene, &config);
     trained(&mut run, 1);
-    let bytes = block_on(run.checkpoint()).unwrap();
+    let bytes = read_sync(run.checkpoint()).unwrap();
     let resume = |bytes: &[u8], train| {
-        let data = data(&scene, &config, &scene.split(train, 5));
-        Trainer::resume(bytes, data, &Device::flex()).err().map(|error| error.to_string())
+        let mut run = trainer_on(&scene, &config, &scene.split(train, 5));
+        run.resume(bytes).err().map(|error| error.to_string())
     };
+    let mut other = trainer(&scene, &TrainConfig { seed: 99, ..config.clone() });
+    assert!(other.resume(&bytes).unwrap_err().to_string().contains("settings"));
     assert_eq!(resume(&bytes, 10), None);
     assert!(resume(&bytes, 9).unwrap().contains("other labels"));
     assert!(resume(&bytes[..bytes.len() / 2], 10).unwrap().contains("broken"));
@@ -226,9 +234,10 @@ fn a_checkpoint_of_other_labels_or_broken_bytes_is_refused() {
 fn early_stopping_keeps_the_best_weights() {
     let scene = Fields::new(30, 26);
     // A rate that rises for ever spoils what was learned early.
-    let config = TrainConfig { epochs: 60, validate_every: 1, patience: 4, learning_rate: 2e-2, warmup_epochs: 60, ..config() };
+    let config =
+        TrainConfig { epochs: 60, validate_every: 1, patience: 4, learning_rate: 2e-2, warmup_epochs: 60, ..config() };
     let mut trainer = trainer(&scene, &config);
-    while block_on(trainer.epoch()).unwrap().is_some() {}
+    while read_sync(trainer.epoch()).unwrap().is_some() {}
     let history = trainer.history();
     assert!(trainer.finished());
     let (best, _) = trainer.best();
@@ -250,7 +259,7 @@ fn stopping_leaves_the_newest_weights_to_map_with() {
     trained(&mut trainer, 2);
     trainer.stop();
     assert!(trainer.finished());
-    assert_eq!(block_on(trainer.epoch()).unwrap(), None);
+    assert_eq!(read_sync(trainer.epoch()).unwrap(), None);
     assert_eq!(trainer.best().0, 2);
 }
 
@@ -272,17 +281,14 @@ fn tiles_meet_without_seams_and_masked_pixels_are_unlabelled() {
     scene.holes = vec![(0, 0), (35, 40), (69, 65)];
     let config = TrainConfig { tile: 32, tile_overlap: 12, epochs: 15, ..config() };
     let split = scene.split(10, 5);
-    let layout = Layout::new(70, 66, input_size(70, 66, &config), &config).unwrap();
-    assert!(layout.tiling().len() >= 9);
-    let mut data = TrainingData::plan(layout, COMPONENTS, CLASSES, &split).unwrap();
-    data.read_all(&scene).unwrap();
-    let mut trainer = Trainer::new(config.clone(), data, &Device::flex()).unwrap();
+    let mut trainer = trainer(&scene, &config);
+    assert!(trainer.steps().1 >= 9, "the scene has several tiles");
     trained(&mut trainer, 15);
     let mut mapper = Mapper::new(trainer.best_network().unwrap(), 70, 66, &config, &Device::flex()).unwrap();
     let mut finished = vec![0; 70 * 66];
     let mut map = scene.empty_map();
     while !mapper.finished() {
-        let Some(block) = block_on(mapper.step(&scene)).unwrap() else { continue };
+        let Some(block) = read_sync(mapper.step(&scene)).unwrap() else { continue };
         block.write(&mut map);
         if block.finished {
             for row in block.rows.clone() {
@@ -333,29 +339,48 @@ fn projection() -> Projection {
 fn model(scene: &Fields, config: &TrainConfig) -> TrainedModel {
     let mut trainer = trainer(scene, config);
     trained(&mut trainer, 2);
-    let description = Description::new(
-        config.clone(),
-        trainer.shape().clone(),
-        projection(),
-        classes(),
-        "fields".into(),
-        trainer.best().0,
-        trainer.history().to_vec(),
-    );
-    TrainedModel { network: trainer.best_network().unwrap(), description }
+    let report = TrainingReport { split: "lattice".into(), history: trainer.history().to_vec(), best_epoch: 2 };
+    read_sync(TrainedModel::new(&trainer, projection(), classes(), &info(9), report)).unwrap()
+}
+
+fn info(bands: usize) -> SceneInfo {
+    SceneInfo {
+        name: "fields".into(),
+        format: Format::Teaching,
+        variable: None,
+        rows: 30,
+        cols: 26,
+        bands,
+        dtype: SampleType::F32,
+        interleave: Interleave::Bip,
+        wavelengths_nm: None,
+        nodata: None,
+        good_bands: vec![true; bands],
+        kind: Kind::Cube,
+        class_names: None,
+        class_colors: None,
+        geo: None,
+        notes: Vec::new(),
+    }
 }
 
 #[test]
 fn a_model_file_gives_the_same_map_and_fits_other_scenes() {
     let (scene, config) = (Fields::new(30, 26), config());
     let model = model(&scene, &config);
-    let bytes = block_on(model.to_bytes()).unwrap();
-    let opened = TrainedModel::from_bytes(&bytes, &Device::flex()).unwrap();
-    assert_eq!(opened.description, model.description);
+    let opened = TrainedModel::from_bytes(&model.to_bytes().unwrap()).unwrap();
+    assert_eq!(opened, model);
+    assert_eq!((opened.info().bands, opened.info().scene.as_str()), (9, "fields"));
+    assert!(opened.info().parameters > 10_000);
+    assert!(opened.check_scene(&info(9)).is_ok());
+    let error = opened.check_scene(&info(12)).unwrap_err().to_string();
+    assert!(error.contains("12 bands") && error.contains('9'), "{error}");
     let map = |model: &TrainedModel, scene: &Fields| {
         let mut map = scene.empty_map();
-        let mut mapper = Mapper::new(model.network.clone(), scene.rows, scene.cols, &config, &Device::flex()).unwrap();
-        block_on(mapper.run(scene, &mut map)).unwrap();
+        let mut mapper =
+            Mapper::new(model.network(&Device::flex()).unwrap(), scene.rows, scene.cols, &config, &Device::flex())
+                .unwrap();
+        read_sync(mapper.run(scene, &mut map)).unwrap();
         map.labels
     };
     assert_eq!(map(&opened, &scene), map(&model, &scene));
@@ -369,10 +394,9 @@ fn a_model_file_gives_the_same_map_and_fits_other_scenes() {
 #[test]
 fn impossible_runs_are_refused_with_a_reason() {
     let (scene, config) = (Fields::new(30, 26), config());
-    let layout = || Layout::new(30, 26, input_size(30, 26, &config), &config).unwrap();
     let plan = |train: Vec<LabelledPixel>| {
         let split = Split { train, ..Split::default() };
-        TrainingData::plan(layout(), COMPONENTS, CLASSES, &split).err()
+        TrainingData::new(&scene, COMPONENTS, CLASSES, &split, &config).err()
     };
     let pixel = |index, class| LabelledPixel { index, class };
     assert_eq!(plan(vec![pixel(0, 1), pixel(4, 2)]), None);
@@ -383,7 +407,7 @@ fn impossible_runs_are_refused_with_a_reason() {
     let broken = TrainConfig { learning_rate: -1.0, ..config.clone() };
     let result = Trainer::new(broken, data(&scene, &config, &scene.split(10, 5)), &Device::flex());
     assert!(matches!(result, Err(TrainError::Config(_))));
-    let mut planned = TrainingData::plan(layout(), COMPONENTS, CLASSES, &scene.split(10, 5)).unwrap();
+    let mut planned = TrainingData::new(&scene, COMPONENTS, CLASSES, &scene.split(10, 5), &config).unwrap();
     assert!(matches!(planned.read_all(&Fields::new(26, 30)), Err(TrainError::OtherScene { .. })));
 }
 
@@ -402,20 +426,29 @@ fn contradictions_in_a_model_file_are_found() {
         ("none that is trained here", |d| d.shape.rows = 1 << 40),
         ("bytes", |d| d.shape.embed_dim = 4800),
         ("patch", |d| d.shape.patch = 3),
-        ("shape", |d| d.shape.classes = 4),
+        ("nothing", |_| ()),
     ]);
     for (expected, spoil) in spoil {
-        let mut spoilt = model.clone();
-        spoil(&mut spoilt.description);
-        let bytes = block_on(spoilt.to_bytes()).unwrap();
-        let result = TrainedModel::from_bytes(&bytes, &Device::flex());
-        if expected == "shape" {
-            assert!(result.is_ok(), "an unchanged description opens");
+        let mut description = model.description().clone();
+        spoil(&mut description);
+        // Written past our own checks, as a foreign or damaged file would be.
+        let bytes = rewritten(&model, &description);
+        let result = TrainedModel::from_bytes(&bytes);
+        if expected == "nothing" {
+            assert_eq!(result.as_ref(), Ok(&model));
         } else {
             let error = result.err().unwrap_or_else(|| panic!("{expected} was not noticed")).to_string();
             assert!(error.contains(expected), "{expected}: {error}");
         }
     }
+}
+
+/// The model's file with another description in its header.
+fn rewritten(model: &TrainedModel, description: &Description) -> Vec<u8> {
+    let bytes = model.to_bytes().unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let json = serde_json::to_string(description).unwrap();
+    safetensors::serialize(file.iter(), Some([("sigmascope".to_owned(), json)].into())).unwrap()
 }
 
 proptest! {
@@ -431,7 +464,7 @@ proptest! {
             let at = at % bytes.len();
             bytes[at] = with;
         }
-        if let Err(error) = TrainedModel::from_bytes(&bytes, &Device::flex()) {
+        if let Err(error) = TrainedModel::from_bytes(&bytes) {
             prop_assert!(!error.to_string().is_empty());
         }
     }
@@ -439,5 +472,5 @@ proptest! {
 
 fn model_bytes() -> &'static [u8] {
     static BYTES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
-    BYTES.get_or_init(|| block_on(model(&Fields::new(30, 26), &config()).to_bytes()).unwrap())
+    BYTES.get_or_init(|| model(&Fields::new(30, 26), &config()).to_bytes().unwrap())
 }

@@ -5,20 +5,19 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::{Device, DeviceKind, read_sync};
 use clap::{Args, ValueEnum};
-use cubecl::future::block_on;
 use serde::Serialize;
 use thiserror::Error;
 
 use super::labels::open_labels;
 use crate::labels::{Accuracy, AccuracyError, Class, LabelMap, Split, SplitError, SplitFileError, Summary};
 use crate::labels::{random_split, read_split_file};
-use crate::preprocess::{PreprocessError, Projection};
+use crate::preprocess::{PreprocessError, Projection, fit_projection};
 use crate::scene::{Cube, OpenOptions, SceneError, open_path};
 use crate::train::{
-    ArtifactError, CubeView, Description, Layout, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError,
-    TrainedModel, Trainer, TrainingData, input_size,
+    ArtifactError, CubeView, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError, TrainedModel, Trainer,
+    TrainingData, TrainingReport,
 };
 
 /// Trains on every split, maps, and prints accuracies: each seed's, their mean and population standard deviation.
@@ -194,7 +193,7 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
         return Err(EvaluateError::Shape { labels: (labels.rows, labels.cols), scene });
     }
     let (splits, labels) = splits(args, labels)?;
-    let projection = config.fit_projection(cube.as_ref(), &mut |_, _| ControlFlow::Continue(()))?;
+    let projection = fit_projection(cube.as_ref(), &config.projection(), &mut |_, _| ControlFlow::Continue(()))?;
     let prepare_s = started.elapsed().as_secs_f64();
 
     let chosen: Vec<usize> = match args.only {
@@ -207,9 +206,9 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
     for index in chosen {
         let config = TrainConfig { seed: config.seed + index as u64, ..config.clone() };
         let (run, model) = run(args, cube.as_ref(), &projection, config, &splits[index], &labels.classes)?;
-        parameters = model.parameters();
+        parameters = model.info().parameters;
         if let Some(path) = args.save_model.as_ref().filter(|_| runs.is_empty()) {
-            let bytes = block_on(model.to_bytes())?;
+            let bytes = model.to_bytes()?;
             std::fs::write(path, bytes)
                 .map_err(|error| EvaluateError::Write { path: path.clone(), reason: error.to_string() })?;
         }
@@ -251,12 +250,11 @@ fn run(
     let (rows, cols) = view.size();
     let device = args.device.device();
     let started = Instant::now();
-    let layout = Layout::new(rows, cols, input_size(rows, cols, &config), &config)?;
-    let mut data = TrainingData::plan(layout, projection.len(), classes.len(), split)?;
+    let mut data = TrainingData::new(&view, projection.len(), classes.len(), split, &config)?;
     data.read_all(&view)?;
     let mut trainer = Trainer::new(config.clone(), data, &device)?;
     let mut final_loss = f32::NAN;
-    while let Some(epoch) = block_on(trainer.epoch())? {
+    while let Some(epoch) = read_sync(trainer.epoch())? {
         final_loss = epoch.loss;
         if let Some(validation) = epoch.validation {
             eprintln!(
@@ -271,27 +269,21 @@ fn run(
     }
     let train_s = started.elapsed().as_secs_f64();
 
+    let (best_epoch, _) = trainer.best();
+    let report = TrainingReport { split: split.name.clone(), history: trainer.history().to_vec(), best_epoch };
+    let model = TrainedModel::new(&trainer, projection.clone(), classes.to_vec(), cube.info(), report);
+    let model = read_sync(model)?;
+
     let started = Instant::now();
-    let network = trainer.best_network()?;
     let mut map = LabelMap { rows, cols, labels: vec![0; rows * cols], classes: classes.to_vec() };
-    let mut mapper = Mapper::new(network.clone(), rows, cols, &config, &device)?;
-    block_on(mapper.run(&view, &mut map))?;
+    let mut mapper = Mapper::new(model.network(&device)?, rows, cols, &config, &device)?;
+    read_sync(mapper.run(&view, &mut map))?;
     let map_s = started.elapsed().as_secs_f64();
 
     let accuracy = Accuracy::of_map(&map.labels, &split.test, classes.len())?;
-    let (best_epoch, _) = trainer.best();
-    let description = Description::new(
-        config.clone(),
-        trainer.shape().clone(),
-        projection.clone(),
-        classes.to_vec(),
-        cube.info().name.clone(),
-        best_epoch,
-        trainer.history().to_vec(),
-    );
     let seed = config.seed;
     let run = Run { split: split.name.clone(), seed, accuracy, best_epoch, final_loss, train_s, map_s };
-    Ok((run, TrainedModel { network, description }))
+    Ok((run, model))
 }
 
 /// The splits to run and the labels they are of (a split file may bring its own).
@@ -321,8 +313,8 @@ fn configuration(args: &EvaluateArgs) -> Result<TrainConfig, EvaluateError> {
     }
     config.patch = args.patch.or(config.patch);
     for given in &args.set {
-        config = with_setting(&config, given)
-            .map_err(|reason| EvaluateError::Setting { given: given.clone(), reason })?;
+        config =
+            with_setting(&config, given).map_err(|reason| EvaluateError::Setting { given: given.clone(), reason })?;
     }
     config.validate().map_err(TrainError::from)?;
     Ok(config)

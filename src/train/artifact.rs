@@ -1,7 +1,7 @@
 //! A trained model as a file: safetensors under official names, with everything in its header that mapping another scene
 //! needs: the projection, the classes, the settings, and how the training went.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::Device;
 use safetensors::SafeTensors;
@@ -9,9 +9,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::config::{ConfigError, TrainConfig};
-use super::trainer::EpochReport;
+use super::error::TrainError;
+use super::info::ModelInfo;
+use super::trainer::{EpochReport, Trainer};
 use crate::labels::Class;
-use crate::model::{Config, HyperSigma, ModelError, SaveError, Task};
+use crate::model::names;
+use crate::model::{
+    Config, HyperSigma, ModelError, NamedValues, ParameterError, ParameterSource, SafetensorsSource, Task,
+};
 use crate::preprocess::{PreprocessError, Projection};
 use crate::scene::SceneInfo;
 
@@ -36,10 +41,18 @@ pub struct Description {
     pub classes: Vec<Class>,
     /// Name of the scene it was trained on.
     pub scene: String,
-    /// The epoch the weights are from, 1-based.
-    pub best_epoch: usize,
+    pub report: TrainingReport,
+}
+
+/// How the training went.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainingReport {
+    /// Name of the split.
+    pub split: String,
     /// All epochs.
     pub history: Vec<EpochReport>,
+    /// The epoch the weights are from, 1-based.
+    pub best_epoch: usize,
 }
 
 /// A model file that cannot be written or used.
@@ -57,38 +70,19 @@ pub enum ArtifactError {
     Network(#[from] ModelError),
     #[error("the model does not fit this scene: {0}")]
     Scene(#[from] PreprocessError),
-    #[error(transparent)]
-    Save(#[from] SaveError),
+    #[error("the model file could not be written: {0}")]
+    Format(String),
 }
 
-/// A network with all that is needed to map with it.
-#[derive(Debug, Clone)]
+/// A trained network with all that is needed to map with it. Its weights are on the host, so it outlives the device.
+#[derive(Debug, Clone, PartialEq)]
 pub struct TrainedModel {
-    pub network: HyperSigma,
-    pub description: Description,
+    description: Description,
+    /// Under official names, in official order.
+    weights: Vec<NamedValues>,
 }
 
 impl Description {
-    pub fn new(
-        config: TrainConfig,
-        shape: Config,
-        projection: Projection,
-        classes: Vec<Class>,
-        scene: String,
-        best_epoch: usize,
-        history: Vec<EpochReport>,
-    ) -> Self {
-        Self { format: FORMAT, config, shape, projection, classes, scene, best_epoch, history }
-    }
-
-    /// Whether a scene can be mapped: as many bands as the training scene, at the same wavelengths where both are known.
-    ///
-    /// # Errors
-    /// [`ArtifactError::Scene`] says what the model expects.
-    pub fn check_scene(&self, info: &SceneInfo) -> Result<(), ArtifactError> {
-        Ok(self.projection.check_scene(info)?)
-    }
-
     /// Everything that later code relies on, before any memory is taken for it.
     fn check(&self) -> Result<(), ArtifactError> {
         if self.format == 0 || self.format > FORMAT {
@@ -121,10 +115,15 @@ impl Description {
         if components != shape.components {
             return inconsistent("the projection and the network have different numbers of components");
         }
-        let matrix = if projection.components.is_empty() { bands == components } else {
+        let matrix = if projection.components.is_empty() {
+            bands == components
+        } else {
             projection.components.len() == bands * components
         };
-        if !matrix || projection.mean.len() != bands || projection.bands.iter().any(|&band| band >= projection.scene_bands) {
+        if !matrix
+            || projection.mean.len() != bands
+            || projection.bands.iter().any(|&band| band >= projection.scene_bands)
+        {
             return inconsistent("the projection's parts do not fit together");
         }
         let numbers = [&projection.mean, &projection.components, &projection.divisor];
@@ -136,48 +135,152 @@ impl Description {
 }
 
 impl TrainedModel {
-    /// The model as a safetensors file. Reads the device once.
+    /// The best weights of a run, read from its device once.
     ///
     /// # Errors
-    /// [`ArtifactError::Save`] when the device fails.
-    pub async fn to_bytes(&self) -> Result<Vec<u8>, ArtifactError> {
-        let json = serde_json::to_string(&self.description)
-            .map_err(|error| ArtifactError::Save(SaveError::Format(error.to_string())))?;
-        Ok(self.network.to_safetensors(HashMap::from([(KEY.to_owned(), json)])).await?)
+    /// [`TrainError::Device`] when the device fails.
+    pub async fn new(
+        trainer: &Trainer,
+        projection: Projection,
+        classes: Vec<Class>,
+        scene: &SceneInfo,
+        report: TrainingReport,
+    ) -> Result<Self, TrainError> {
+        let weights = trainer.best_network()?.values().await.map_err(|error| TrainError::Device(error.to_string()))?;
+        let description = Description {
+            format: FORMAT,
+            config: trainer.config().clone(),
+            shape: trainer.shape().clone(),
+            projection,
+            classes,
+            scene: scene.name.clone(),
+            report,
+        };
+        Ok(Self { description, weights })
     }
 
-    /// What a model file says, without building its network.
+    /// Puts a description and weights together.
     ///
     /// # Errors
-    /// [`ArtifactError`] when it is no model file of ours or contradicts itself.
-    pub fn describe(bytes: &[u8]) -> Result<Description, ArtifactError> {
-        let not_ours = |why: String| ArtifactError::NotAModel(why);
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| not_ours(error.to_string()))?;
-        let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-        let Some(json) = json else { return Err(not_ours("it lacks our description".to_owned())) };
-        let description: Description = serde_json::from_str(json).map_err(|error| not_ours(error.to_string()))?;
+    /// [`ArtifactError`] when they contradict themselves or each other.
+    pub fn from_parts(description: Description, weights: Vec<NamedValues>) -> Result<Self, ArtifactError> {
         description.check()?;
-        // The file must hold all of the network before memory is taken for it.
-        let needed = description.shape.parameter_count().saturating_mul(4);
-        if bytes.len() < needed {
-            let what = format!("it has {} bytes, but its network has {needed}", bytes.len());
-            return Err(ArtifactError::Inconsistent(what));
+        let fits = |(expected, found): (&(String, Vec<usize>), &NamedValues)| {
+            expected.0 == found.name
+                && expected.1 == found.shape
+                && expected.1.iter().product::<usize>() == found.values.len()
+        };
+        let live = names::live(&description.shape);
+        if live.len() != weights.len() || !live.iter().zip(&weights).all(fits) {
+            return Err(ArtifactError::Inconsistent("the weights are not those of the network".to_owned()));
         }
-        Ok(description)
+        Ok(Self { description, weights })
     }
 
-    /// Opens a model file on `device` (without autodiff).
+    /// The model as a safetensors file.
     ///
     /// # Errors
-    /// As [`describe`](Self::describe), and [`ArtifactError::Network`] when weights are missing or of other shapes.
-    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, ArtifactError> {
-        let description = Self::describe(bytes)?;
-        let network = HyperSigma::from_safetensors(&description.shape, bytes, device)?;
-        Ok(Self { network, description })
+    /// [`ArtifactError::Format`], which no sound model meets.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ArtifactError> {
+        let json =
+            serde_json::to_string(&self.description).map_err(|error| ArtifactError::Format(error.to_string()))?;
+        let weights = self.weights.iter().map(|tensor| (tensor.name.as_str(), tensor));
+        safetensors::serialize(weights, Some(HashMap::from([(KEY.to_owned(), json)])))
+            .map_err(|error| ArtifactError::Format(error.to_string()))
     }
 
-    /// Number of trained parameters.
-    pub fn parameters(&self) -> u64 {
-        self.description.shape.parameter_count() as u64
+    /// Opens a model file.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] when it is no model file of ours, contradicts itself, or lacks weights.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArtifactError> {
+        let description = describe(bytes)?;
+        let mut source = SafetensorsSource::new(bytes).map_err(ModelError::Parameter)?;
+        let mut weights = Vec::new();
+        for (name, shape) in names::live(&description.shape) {
+            let values = source.values(&name, &shape).map_err(ModelError::Parameter)?;
+            weights.push(NamedValues { name, shape, values });
+        }
+        source.finish(&description.shape).map_err(ModelError::Parameter)?;
+        Ok(Self { description, weights })
+    }
+
+    /// The network on `device` (without autodiff).
+    ///
+    /// # Errors
+    /// [`TrainError::Network`] when weights and shape contradict each other.
+    pub fn network(&self, device: &Device) -> Result<HyperSigma, TrainError> {
+        let by_name = self.weights.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        HyperSigma::new(&self.description.shape, &mut Weights(by_name), device)
+            .map_err(|error| TrainError::Network(error.to_string()))
+    }
+
+    /// Whether a scene can be mapped: as many bands as the training scene, at the same wavelengths where both are known.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Scene`] says what the model expects.
+    pub fn check_scene(&self, info: &SceneInfo) -> Result<(), ArtifactError> {
+        Ok(self.description.projection.check_scene(info)?)
+    }
+
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    pub fn config(&self) -> &TrainConfig {
+        &self.description.config
+    }
+
+    pub fn projection(&self) -> &Projection {
+        &self.description.projection
+    }
+
+    pub fn classes(&self) -> &[Class] {
+        &self.description.classes
+    }
+
+    /// What the page shows of it.
+    pub fn info(&self) -> ModelInfo {
+        let Description { config, shape, projection, classes, scene, .. } = &self.description;
+        ModelInfo {
+            config: config.clone(),
+            bands: projection.scene_bands,
+            classes: classes.clone(),
+            parameters: shape.parameter_count() as u64,
+            scene: scene.clone(),
+        }
+    }
+}
+
+/// What a model file says, checked.
+fn describe(bytes: &[u8]) -> Result<Description, ArtifactError> {
+    let not_ours = ArtifactError::NotAModel;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| not_ours(error.to_string()))?;
+    let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    let Some(json) = json else { return Err(not_ours("it lacks our description".to_owned())) };
+    let description: Description = serde_json::from_str(json).map_err(|error| not_ours(error.to_string()))?;
+    description.check()?;
+    // The file must hold all of the network before memory is taken for it.
+    let needed = description.shape.parameter_count().saturating_mul(4);
+    if bytes.len() < needed {
+        let what = format!("it has {} bytes, but its network has {needed}", bytes.len());
+        return Err(ArtifactError::Inconsistent(what));
+    }
+    Ok(description)
+}
+
+/// Weights on the host as a source for a network.
+struct Weights<'a>(BTreeMap<&'a str, &'a NamedValues>);
+
+impl ParameterSource for Weights<'_> {
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ParameterError> {
+        match self.0.get(name) {
+            Some(tensor) if tensor.shape == shape => Ok(tensor.values.clone()),
+            Some(tensor) => {
+                let (expected, found) = (shape.to_vec(), tensor.shape.clone());
+                Err(ParameterError::Shape { name: name.to_owned(), expected, found })
+            }
+            None => Err(ParameterError::Missing { name: name.to_owned() }),
+        }
     }
 }

@@ -244,8 +244,7 @@ mod tests {
         let cut = Cut { height: 6, width: 6, origin: (0, 0), jitter: (0, 0) };
         let augmentation = Augmentation { rotations: true, ..NONE };
         for epoch in 0..32 {
-            let sample =
-                augmented(&area(), &cut, &[], &[1.0, 1.0], &augmentation, &mut step_generator(1, epoch, 0));
+            let sample = augmented(&area(), &cut, &[], &[1.0, 1.0], &augmentation, &mut step_generator(1, epoch, 0));
             // Going round the corners clockwise keeps its sense.
             let corners = [sample.pixels[0], sample.pixels[5], sample.pixels[35], sample.pixels[30]];
             let start = corners.iter().position(|&value| value == 0.0).unwrap();

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::config::TrainConfig;
-use super::data::TrainingData;
 use super::error::TrainError;
 use super::parameters::{Values, WeightAverage, read, upload, values, with_values};
 use super::trainer::{Kept, Progress, Trainer, Validation};
@@ -98,27 +97,30 @@ impl Trainer {
         postcard::to_stdvec(&checkpoint).map_err(|error| TrainError::Checkpoint(error.to_string()))
     }
 
-    /// Continues a run from [`checkpoint`](Self::checkpoint)'s bytes; on the same device the rest of the run is the same
-    /// bit for bit as if it had never been interrupted. `data` are the tiles of the same scene and split.
+    /// Continues from [`checkpoint`](Self::checkpoint)'s bytes; on the same device the rest of the run is the same bit for
+    /// bit as if it had never been interrupted. The trainer must have been made with the same settings, scene and split.
     ///
     /// # Errors
-    /// [`TrainError::Checkpoint`] when the bytes are broken, from another version, or belong to another scene or split.
-    pub fn resume(bytes: &[u8], data: TrainingData, device: &Device) -> Result<Self, TrainError> {
+    /// [`TrainError::Checkpoint`] when the bytes are broken, from another version, or belong to another scene, split or
+    /// settings; the trainer should not be used then.
+    pub fn resume(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
         let broken = |what: &str| TrainError::Checkpoint(what.to_owned());
         let (version, _) = postcard::take_from_bytes::<u32>(bytes).map_err(|_| broken("it is broken"))?;
         if version != VERSION {
             return Err(broken("it was made by another version of this program"));
         }
         let checkpoint: Checkpoint = postcard::from_bytes(bytes).map_err(|_| broken("it is broken"))?;
-        if checkpoint.fingerprint != data.fingerprint() {
+        if checkpoint.fingerprint != self.data.fingerprint() {
             return Err(broken("it belongs to another scene or other labels"));
         }
-        let mut trainer = Self::new(checkpoint.config, data, device)?;
-        let inner = trainer.device.clone().inner();
+        if checkpoint.config != self.config {
+            return Err(broken("it was made with other settings"));
+        }
+        let inner = self.device.clone().inner();
         let on_device = |numbers: Numbers| -> Result<Values, TrainError> { Ok(upload(&numbers.decode()?, &inner)) };
         let weights = on_device(checkpoint.weights)?;
-        let Some(model) = trainer.model.take() else { return Err(broken("it is broken")) };
-        let expected = values(&model, &trainer.names);
+        let Some(model) = self.model.take() else { return Err(broken("it is broken")) };
+        let expected = values(&model, &self.names);
         let fits = |found: &Values| {
             found.len() == expected.len()
                 && expected.iter().all(|(name, own)| found.get(name).is_some_and(|other| other.dims() == own.dims()))
@@ -126,10 +128,9 @@ impl Trainer {
         if !fits(&weights) {
             return Err(broken("its weights do not fit the network"));
         }
-        trainer.model = Some(with_values(model, &trainer.names, &weights));
+        self.model = Some(with_values(model, &self.names, &weights));
         let moments = checkpoint.moments.decode()?.into_iter().collect();
-        trainer
-            .optimizer
+        self.optimizer
             .restore(checkpoint.steps, moments, &inner)
             .map_err(|name| TrainError::Checkpoint(format!("the optimiser's state of {name} is broken")))?;
         if let Some(average) = checkpoint.average {
@@ -137,16 +138,17 @@ impl Trainer {
             if !fits(&average) {
                 return Err(broken("its averaged weights do not fit the network"));
             }
-            trainer.average = Some(WeightAverage::new(trainer.config.weight_average, average));
+            self.average = Some(WeightAverage::new(self.config.weight_average, average));
         }
         if let Some((epoch, validation, kept)) = checkpoint.kept {
             let values = on_device(kept)?;
             if !fits(&values) {
                 return Err(broken("its best weights do not fit the network"));
             }
-            trainer.kept = Some(Kept { epoch, validation, values });
+            self.kept = Some(Kept { epoch, validation, values });
         }
-        trainer.progress = checkpoint.progress;
-        Ok(trainer)
+        self.progress = checkpoint.progress;
+        self.restart_epoch();
+        Ok(())
     }
 }

@@ -157,8 +157,9 @@ impl TrainConfig {
         let check = |sound: bool, field: &'static str, value: &dyn std::fmt::Display, allowed: &'static str| {
             if sound { Ok(()) } else { Err(ConfigError { field, value: value.to_string(), allowed }) }
         };
-        let Augmentation { jitter, spectral_noise, spectral_shift, spectral_gain, copies, copy_blend, context_mix, .. } =
-            self.augmentation;
+        let Augmentation {
+            jitter, spectral_noise, spectral_shift, spectral_gain, copies, copy_blend, context_mix, ..
+        } = self.augmentation;
         let patch = self.patch();
         check(matches!(patch, 1 | 2 | 4 | 8 | 16), "patch", &patch, "1, 2, 4, 8 or 16 pixels")?;
         check((1..=1000).contains(&self.components), "components", &self.components, "from 1 to 1000")?;
@@ -195,12 +196,7 @@ impl TrainConfig {
         for (field, value) in [("augmentation.copy_blend", copy_blend), ("augmentation.context_mix", context_mix)] {
             check((0.0..=1.0).contains(&value), field, &value, "from 0 to 1")?;
         }
-        check(
-            (1..=64).contains(&self.test_time_shifts),
-            "test_time_shifts",
-            &self.test_time_shifts,
-            "from 1 to 64",
-        )
+        check((1..=64).contains(&self.test_time_shifts), "test_time_shifts", &self.test_time_shifts, "from 1 to 64")
     }
 }
 
@@ -254,7 +250,8 @@ mod tests {
 
     #[test]
     fn settings_of_an_older_version_open_with_defaults() {
-        let config: TrainConfig = serde_json::from_str(r#"{"size":"nano","epochs":7,"augmentation":{"jitter":1}}"#).unwrap();
+        let config: TrainConfig =
+            serde_json::from_str(r#"{"size":"nano","epochs":7,"augmentation":{"jitter":1}}"#).unwrap();
         assert_eq!(config.epochs, 7);
         assert_eq!(config.augmentation, Augmentation { jitter: 1, ..Augmentation::default() });
         assert_eq!(config.learning_rate, TrainConfig::default().learning_rate);

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use super::area::Area;
 use super::augment::{Cut, Target};
+use super::config::TrainConfig;
 use super::error::TrainError;
-use super::layout::Layout;
+use super::layout::{Layout, input_size};
 use crate::labels::{LabelledPixel, Split};
 use crate::preprocess::{PreprocessError, Projected, Projection, Tile};
 use crate::scene::Cube;
@@ -68,9 +69,17 @@ impl TrainingData {
     /// them one by one.
     ///
     /// # Errors
-    /// [`TrainError::PixelOutside`], [`TrainError::ClassOutside`], [`TrainError::TooFewClasses`].
-    pub fn plan(layout: Layout, components: usize, classes: usize, split: &Split) -> Result<Self, TrainError> {
-        let (rows, cols) = layout.scene();
+    /// [`TrainError::Config`], [`TrainError::PixelOutside`], [`TrainError::ClassOutside`], [`TrainError::TooFewClasses`].
+    pub fn new(
+        scene: &dyn ProjectedScene,
+        components: usize,
+        classes: usize,
+        split: &Split,
+        config: &TrainConfig,
+    ) -> Result<Self, TrainError> {
+        config.validate()?;
+        let (rows, cols) = scene.size();
+        let layout = Layout::new(rows, cols, input_size(rows, cols, config), config)?;
         let targets = |pixels: &[LabelledPixel]| -> Result<Vec<Target>, TrainError> {
             let target = |pixel: &LabelledPixel| {
                 let index = pixel.index as usize;
@@ -89,9 +98,8 @@ impl TrainingData {
         if present.len() < 2 {
             return Err(TrainError::TooFewClasses { present: present.len() });
         }
-        let shows = |tile: &Tile, target: &Target| {
-            tile.rows.seen.contains(&target.row) && tile.cols.seen.contains(&target.col)
-        };
+        let shows =
+            |tile: &Tile, target: &Target| tile.rows.seen.contains(&target.row) && tile.cols.seen.contains(&target.col);
         let owners: BTreeSet<usize> = val.iter().map(|target| layout.owner(target.row, target.col)).collect();
         let mut waiting: Vec<Tile> = layout
             .tiling()

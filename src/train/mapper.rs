@@ -179,7 +179,8 @@ impl Mapper {
                 let inside = |position: usize, start: isize, side: usize| {
                     usize::try_from(position as isize - start).ok().filter(|offset| *offset < side)
                 };
-                let (Some(tile_row), Some(tile_col)) = (inside(row, origin.0, height), inside(col, origin.1, width)) else {
+                let (Some(tile_row), Some(tile_col)) = (inside(row, origin.0, height), inside(col, origin.1, width))
+                else {
                     continue;
                 };
                 let (shown_row, shown_col) = view.target(tile_row, tile_col, height, width);

@@ -5,8 +5,10 @@
 //! driven step by step from outside; none blocks, and none knows about files, pages or workers.
 
 mod config;
+mod info;
 
 pub use config::{Augmentation, ConfigError, ModelSize, TrainConfig};
+pub use info::ModelInfo;
 
 #[cfg(feature = "model")]
 mod area;
@@ -41,14 +43,14 @@ mod trainer;
 
 #[cfg(feature = "model")]
 pub use {
-    artifact::{ArtifactError, Description, TrainedModel},
+    artifact::{ArtifactError, Description, TrainedModel, TrainingReport},
     data::{CubeView, ProjectedScene, TrainingData},
     error::TrainError,
     layout::{Layout, input_size},
     loss::{Targets, class_weights},
     mapper::{MapBlock, Mapper},
-    optimizer::{AdamW, AdamWConfig, EncoderDepth, decays, layer_factor},
-    parameters::{Names, Values, WeightAverage},
+    optimizer::{AdamW, AdamWConfig, EncoderDepth, layer_factor},
+    parameters::{Named, Names, Values, WeightAverage},
     regularizer::{L2, Regularizer, Weight},
     schedule::Schedule,
     trainer::{EpochReport, Trainer, Validation},

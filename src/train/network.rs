@@ -5,19 +5,14 @@ use burn::tensor::Device;
 use super::config::{ModelSize, TrainConfig};
 use super::error::TrainError;
 use super::optimizer::EncoderDepth;
-use super::parameters::Names;
-use crate::model::{Config, HyperSigma, Task};
+use super::parameters::{Named, Names};
+use crate::model::{Config, HyperSigma, Parameter, Task};
 
 /// The shape of a segmentation network for tiles of `size` (height, width).
 ///
 /// # Errors
 /// [`TrainError::Network`] when the parts do not fit together.
-pub fn shape(
-    config: &TrainConfig,
-    size: [usize; 2],
-    components: usize,
-    classes: usize,
-) -> Result<Config, TrainError> {
+pub fn shape(config: &TrainConfig, size: [usize; 2], components: usize, classes: usize) -> Result<Config, TrainError> {
     let of_size = match config.size {
         ModelSize::Tiny => Config::tiny,
         ModelSize::Nano => Config::nano,
@@ -31,9 +26,10 @@ pub fn shape(
     Ok(shape)
 }
 
-/// The official name of every parameter by its identity.
+/// All parameters of a network by their identity.
 pub fn names(network: &HyperSigma) -> Names {
-    network.parameters().iter().map(|parameter| (parameter.id, parameter.name.clone())).collect()
+    let named = |parameter: &Parameter| Named { name: parameter.name.clone(), decays: parameter.decays() };
+    network.parameters().iter().map(|parameter| (parameter.id, named(parameter))).collect()
 }
 
 /// How deep the encoders are.

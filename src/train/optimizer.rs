@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
 
-use super::parameters::{Names, flatten, replace};
+use super::parameters::{Named, Names, flatten, replace};
 use super::regularizer::{Regularizer, Weight};
 
 /// The constants of AdamW; the defaults are the official ones.
@@ -19,7 +19,7 @@ pub struct AdamWConfig {
     pub beta1: f64,
     pub beta2: f64,
     pub epsilon: f64,
-    /// Decoupled decay of the tensors that decay at all, see [`decays`].
+    /// Decoupled decay of the tensors that decay at all, see [`Parameter::decays`](crate::model::Parameter::decays).
     pub weight_decay: f64,
     /// Factor on the learning rate from each block to the one below it; 1 = the same everywhere.
     pub layer_decay: f64,
@@ -31,11 +31,6 @@ impl Default for AdamWConfig {
     fn default() -> Self {
         Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.05, layer_decay: 1.0, clip_norm: None }
     }
-}
-
-/// Whether a tensor is pulled towards zero: not biases, gains and other one-dimensional tensors, and not position tables.
-pub fn decays(name: &str, rank: usize) -> bool {
-    rank > 1 && !name.ends_with(".bias") && !name.contains("pos_embed")
 }
 
 /// How deep the two encoders are; tells which layer a name belongs to.
@@ -118,10 +113,11 @@ impl AdamW {
     }
 
     /// The new values of one flattened tensor.
-    fn update(&mut self, name: String, rank: usize, weight: Tensor<1>, gradient: Tensor<1>, rate: f64) -> Tensor<1> {
+    fn update(&mut self, parameter: Named, weight: Tensor<1>, gradient: Tensor<1>, rate: f64) -> Tensor<1> {
         let AdamWConfig { beta1, beta2, epsilon, weight_decay, layer_decay, .. } = self.config;
+        let Named { name, decays } = parameter;
         let rate = rate * layer_factor(&name, layer_decay, self.depth);
-        let decay = if decays(&name, rank) { rate * weight_decay } else { 0.0 };
+        let decay = if decays { rate * weight_decay } else { 0.0 };
         let fresh_first = gradient.clone().mul_scalar(1.0 - beta1);
         let fresh_second = gradient.clone().mul(gradient).mul_scalar(1.0 - beta2);
         let (first, second) = match self.moments.remove(&name) {
@@ -198,7 +194,7 @@ struct Collector<'a> {
 
 impl ModuleVisitor for Collector<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(name) = self.names.get(param.id) else { return };
+        let Some(Named { name, .. }) = self.names.get(param.id) else { return };
         let weight = param.val();
         let Some(gradient) = weight.grad_remove(&mut self.gradients) else { return };
         let mut gradient = flatten(gradient);
@@ -224,11 +220,11 @@ struct Stepper<'a> {
 
 impl ModuleMapper for Stepper<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(name) = self.optimizer.names.get(param.id).cloned() else { return param };
-        let Some(gradient) = self.gradients.remove(&name) else { return param };
+        let Some(named) = self.optimizer.names.get(param.id).cloned() else { return param };
+        let Some(gradient) = self.gradients.remove(&named.name) else { return param };
         replace(param, |weight| {
             let shape = weight.dims();
-            self.optimizer.update(name, D, flatten(weight), gradient, self.learning_rate).reshape(shape)
+            self.optimizer.update(named, flatten(weight), gradient, self.learning_rate).reshape(shape)
         })
     }
 }
@@ -253,14 +249,5 @@ mod tests {
         assert_eq!(factor("spec_encoder.blocks.1.norm1.weight"), 0.5);
         assert_eq!(factor("spec_encoder.spat_map.weight"), 0.125);
         assert_eq!(layer_factor("spat_encoder.blocks.0.norm1.weight", 1.0, DEPTH), 1.0);
-    }
-
-    #[test]
-    fn only_matrices_decay() {
-        assert!(decays("spat_encoder.blocks.0.attn.qkv.weight", 2));
-        assert!(decays("spat_encoder.patch_embed.proj.weight", 4));
-        assert!(!decays("spat_encoder.blocks.0.attn.qkv.bias", 1));
-        assert!(!decays("spat_encoder.blocks.0.norm1.weight", 1));
-        assert!(!decays("spat_encoder.pos_embed", 3));
     }
 }

@@ -11,18 +11,27 @@ use burn::tensor::{Device, ExecutionError, Tensor, Transaction};
 /// Flattened values by official name.
 pub type Values = BTreeMap<String, Tensor<1>>;
 
-/// The official name of each parameter by the identity that it keeps through optimiser steps.
+/// What the optimiser knows of a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Official name.
+    pub name: String,
+    /// Whether weight decay pulls it towards zero.
+    pub decays: bool,
+}
+
+/// The parameters that are trained, by the identity that they keep through optimiser steps.
 #[derive(Debug, Clone, Default)]
-pub struct Names(HashMap<ParamId, String>);
+pub struct Names(HashMap<ParamId, Named>);
 
 impl Names {
-    pub fn get(&self, id: ParamId) -> Option<&String> {
+    pub fn get(&self, id: ParamId) -> Option<&Named> {
         self.0.get(&id)
     }
 }
 
-impl FromIterator<(ParamId, String)> for Names {
-    fn from_iter<I: IntoIterator<Item = (ParamId, String)>>(pairs: I) -> Self {
+impl FromIterator<(ParamId, Named)> for Names {
+    fn from_iter<I: IntoIterator<Item = (ParamId, Named)>>(pairs: I) -> Self {
         Self(pairs.into_iter().collect())
     }
 }
@@ -38,8 +47,8 @@ pub fn values<M: Module>(module: &M, names: &Names) -> Values {
     struct Visitor<'a>(&'a Names, Values);
     impl ModuleVisitor for Visitor<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(name) = self.0.get(param.id) {
-                self.1.insert(name.clone(), flatten(param.val().inner()));
+            if let Some(named) = self.0.get(param.id) {
+                self.1.insert(named.name.clone(), flatten(param.val().inner()));
             }
         }
     }
@@ -53,7 +62,7 @@ pub fn with_values<M: Module>(module: M, names: &Names, values: &Values) -> M {
     struct Mapper<'a>(&'a Names, &'a Values);
     impl ModuleMapper for Mapper<'_> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            match self.0.get(param.id).and_then(|name| self.1.get(name)) {
+            match self.0.get(param.id).and_then(|named| self.1.get(&named.name)) {
                 Some(new) if new.dims()[0] == param.dims().iter().product::<usize>() => {
                     replace(param, |old| new.clone().reshape(old.dims()))
                 }

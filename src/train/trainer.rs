@@ -114,8 +114,8 @@ impl Trainer {
             network::depth(&shape),
             names.clone(),
         );
-        let average = (config.weight_average > 0.0)
-            .then(|| WeightAverage::new(config.weight_average, values(&model, &names)));
+        let average =
+            (config.weight_average > 0.0).then(|| WeightAverage::new(config.weight_average, values(&model, &names)));
         Ok(Self {
             weights: class_weights(&data.class_counts(), config.class_balanced),
             deviations: data.deviations(),
@@ -176,8 +176,15 @@ impl Trainer {
         self.progress.stopped = true;
     }
 
+    /// Forgets the steps of the running epoch.
+    pub(super) fn restart_epoch(&mut self) {
+        self.done = 0;
+        self.loss = None;
+    }
+
     fn training_tiles(&self) -> impl Iterator<Item = usize> + '_ {
-        let teaches = |tile: &usize| self.data.tiles()[*tile].train.iter().any(|target| self.weights[target.class] > 0.0);
+        let teaches =
+            |tile: &usize| self.data.tiles()[*tile].train.iter().any(|target| self.weights[target.class] > 0.0);
         (0..self.data.tiles().len()).filter(teaches)
     }
 
@@ -231,14 +238,8 @@ impl Trainer {
     fn learn(&mut self, epoch: usize, tile: usize, rate: f64) -> Result<(), TrainError> {
         let mut generator = step_generator(self.config.seed, epoch, tile);
         let data = &self.data.tiles()[tile];
-        let sample = augmented(
-            &data.area,
-            &data.cut,
-            &data.train,
-            &self.deviations,
-            &self.config.augmentation,
-            &mut generator,
-        );
+        let sample =
+            augmented(&data.area, &data.cut, &data.train, &self.deviations, &self.config.augmentation, &mut generator);
         let targets = Targets::new(&sample.targets, &self.weights, self.config.label_smoothing, &self.device);
         // A random cut can miss the few pixels of a tile.
         let Some(targets) = targets else { return Ok(()) };
