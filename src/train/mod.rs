@@ -7,7 +7,7 @@
 mod config;
 mod info;
 
-pub use config::{Augmentation, ConfigError, ModelSize, TrainConfig};
+pub use config::{Augmentation, ConfigError, Input, ModelSize, TrainConfig};
 pub use info::ModelInfo;
 
 #[cfg(feature = "model")]

@@ -21,7 +21,8 @@ pub fn shape(config: &TrainConfig, size: [usize; 2], components: usize, classes:
         ModelSize::Huge => Config::huge,
     };
     let shape = of_size(Task::Segmentation, size, components, classes);
-    let shape = Config { patch: config.patch(), drop_path: config.drop_path, ..shape };
+    let embed_dim = config.width.unwrap_or(shape.embed_dim);
+    let shape = Config { patch: config.patch(), embed_dim, drop_path: config.drop_path, ..shape };
     shape.validate().map_err(|error| TrainError::Network(error.to_string()))?;
     Ok(shape)
 }
