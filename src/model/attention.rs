@@ -89,9 +89,7 @@ impl Attention {
     fn sample(&self, qkv: Tensor<2>, offsets: Tensor<2>, tokens: Tokens) -> Tensor<2> {
         let [q, k, v] = self.split(qkv, tokens); // [B, H, N, d] each
         let [batch, heads, count, width] = q.dims();
-        let offsets = offsets
-            .reshape([batch, count, heads, self.points, 2])
-            .permute([0, 2, 1, 3, 4]); // [B, H, N, P, 2]
+        let offsets = offsets.reshape([batch, count, heads, self.points, 2]).permute([0, 2, 1, 3, 4]); // [B, H, N, P, 2]
         let mixed = sparse_sampling_attention(q, k, v, offsets, tokens.grid); // [B, N, D]
         mixed.reshape([batch * count, heads * width])
     }

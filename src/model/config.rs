@@ -58,7 +58,9 @@ pub struct Config {
 /// A configuration that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    #[error("the tile of {rows} × {cols} pixels with patch {patch} has {grid_rows} × {grid_cols} tokens, but this network needs at least {least} × {least}; choose a larger tile or a smaller patch")]
+    #[error(
+        "the tile of {rows} × {cols} pixels with patch {patch} has {grid_rows} × {grid_cols} tokens, but this network needs at least {least} × {least}; choose a larger tile or a smaller patch"
+    )]
     Grid { rows: usize, cols: usize, patch: usize, grid_rows: usize, grid_cols: usize, least: usize },
     #[error("patch {patch} is not one of {allowed}")]
     Patch { patch: usize, allowed: &'static str },
@@ -77,17 +79,35 @@ pub enum ConfigError {
 impl Config {
     /// ViT-B: 12 blocks of 768, 12 heads.
     pub fn base(task: Task, tile: [usize; 2], components: usize, classes: usize) -> Self {
-        Self { embed_dim: 768, depth: 12, heads: 12, interval: 3, ..Self::vit(task, tile, components, classes, [3, 5, 7, 11]) }
+        Self {
+            embed_dim: 768,
+            depth: 12,
+            heads: 12,
+            interval: 3,
+            ..Self::vit(task, tile, components, classes, [3, 5, 7, 11])
+        }
     }
 
     /// ViT-L: 24 blocks of 1024, 16 heads.
     pub fn large(task: Task, tile: [usize; 2], components: usize, classes: usize) -> Self {
-        Self { embed_dim: 1024, depth: 24, heads: 16, interval: 6, ..Self::vit(task, tile, components, classes, [7, 11, 15, 23]) }
+        Self {
+            embed_dim: 1024,
+            depth: 24,
+            heads: 16,
+            interval: 6,
+            ..Self::vit(task, tile, components, classes, [7, 11, 15, 23])
+        }
     }
 
     /// ViT-H: 32 blocks of 1280, 16 heads.
     pub fn huge(task: Task, tile: [usize; 2], components: usize, classes: usize) -> Self {
-        Self { embed_dim: 1280, depth: 32, heads: 16, interval: 8, ..Self::vit(task, tile, components, classes, [10, 15, 20, 31]) }
+        Self {
+            embed_dim: 1280,
+            depth: 32,
+            heads: 16,
+            interval: 8,
+            ..Self::vit(task, tile, components, classes, [10, 15, 20, 31])
+        }
     }
 
     /// Our own small size for a browser tab: trains from scratch in minutes on a CPU.

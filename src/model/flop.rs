@@ -16,7 +16,12 @@ impl Config {
         let spatial: f64 = (0..self.depth).map(|i| self.block_flop(i, rows * cols)).sum();
 
         let tokens = self.spectral_tokens as f64;
-        let map = 2.0 * bands.min(tokens) * pixels * dim + 2.0 * tokens * bands * bands.max(dim.min(pixels));
+        // The cheaper order, as in `SpectralEncoder::forward`.
+        let map = if bands < tokens {
+            2.0 * bands * pixels * dim + 2.0 * tokens * bands * dim
+        } else {
+            2.0 * tokens * bands * pixels + 2.0 * tokens * pixels * dim
+        };
         let spectral: f64 = (0..self.spectral_blocks).map(|i| self.block_flop(i, self.spectral_tokens)).sum();
         let reduced = REDUCED as f64;
         let enhance = 2.0 * tokens * dim + 8.0 * reduced * (tokens + self.enhanced_channels() as f64);

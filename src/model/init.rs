@@ -46,7 +46,9 @@ enum Rule {
     Zero,
     One,
     /// Normal with this standard deviation. The official cut at ±2 is a hundred standard deviations away.
-    Normal { scale: f64 },
+    Normal {
+        scale: f64,
+    },
     Uniform,
 }
 

@@ -32,7 +32,9 @@ pub enum ParameterError {
     Malformed(String),
     #[error("the file has no parameter {name}; it belongs to another network")]
     Missing { name: String },
-    #[error("{name} has the shape {found:?} in the file but {expected:?} in the network; the file belongs to another size, tile or number of classes")]
+    #[error(
+        "{name} has the shape {found:?} in the file but {expected:?} in the network; the file belongs to another size, tile or number of classes"
+    )]
     Shape { name: String, expected: Vec<usize>, found: Vec<usize> },
     #[error("{name} holds numbers of type {dtype}, which are not supported; convert the file to F32")]
     Type { name: String, dtype: String },

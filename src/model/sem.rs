@@ -30,7 +30,7 @@ impl SpectralEnhancement {
             .map(|j| {
                 let inner = Linear::unbiased(builder, &format!("fc_spec{j}.0"), config.spectral_tokens, REDUCED)?;
                 let outer = Linear::unbiased(builder, &format!("fc_spec{j}.2"), REDUCED, config.enhanced_channels())?;
-                Ok(Gate { inner, outer })
+                Ok::<_, ParameterError>(Gate { inner, outer })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { gates })

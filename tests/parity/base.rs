@@ -78,7 +78,8 @@ fn check(task: Task, name: &str) {
         let dead = key.strip_prefix("spec.block").and_then(|rest| {
             rest.trim_start_matches("s.").trim_start_matches('.').split('.').next()?.parse::<usize>().ok()
         });
-        let expected = dead.is_none_or(|index| index < config.spectral_blocks) && !["input", "labels", "loss"].contains(&key);
+        let expected =
+            dead.is_none_or(|index| index < config.spectral_blocks) && !["input", "labels", "loss"].contains(&key);
         assert!(!expected || seen.contains(key), "{name}: {key} was not traced");
     }
     worst.report(&format!("base {name} activations ({:.0?})", start.elapsed()));
@@ -108,7 +109,11 @@ fn check(task: Task, name: &str) {
         let l2 = gradient.values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
         assert!((l2 / expected.l2 - 1.0).abs() < GRADIENT_REL_L2, "{name} {}: L2 {l2}", gradient.name);
         let largest = gradient.values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-        assert!((f64::from(largest) / expected.max_abs - 1.0).abs() < 2.0 * GRADIENT_REL_L2, "{name} {}", gradient.name);
+        assert!(
+            (f64::from(largest) / expected.max_abs - 1.0).abs() < 2.0 * GRADIENT_REL_L2,
+            "{name} {}",
+            gradient.name
+        );
 
         // The samples' error against what a sample of this tensor typically is.
         let (values, theirs) = at_samples(&stored, &format!("grad:{}", gradient.name), &gradient.values);

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use burn::tensor::{Device, read_sync};
-use sigmascope::model::{Config, Formula, HyperSigma, ModelError, ParameterError, Task};
+use burn::tensor::{Device, Tensor, TensorData, read_sync};
+use sigmascope::model::{Config, Formula, HyperSigma, ModelError, ParameterError, Task, formula};
 
 fn tiny() -> Config {
     Config::tiny(Task::Segmentation, [32, 32], 8, 6)
@@ -46,6 +46,18 @@ fn tiny_names() -> usize {
     sigmascope::model::names::live(&tiny()).len()
 }
 
+/// Loading into a network in training keeps it trainable.
+#[test]
+fn a_loaded_network_still_has_gradients() {
+    let device = Device::flex().autodiff();
+    let bytes = read_sync(HyperSigma::new(&tiny(), &mut Formula, &device).unwrap().to_safetensors(HashMap::new()));
+    let mut network = HyperSigma::fresh(&tiny(), 1, &device).unwrap();
+    network.load_safetensors(&bytes.unwrap()).unwrap();
+    let input = TensorData::new(formula::input(8 * 32 * 32), [1, 8, 32, 32]);
+    let gradients = network.forward(Tensor::from_data(input, &device)).sum().backward();
+    assert_eq!(read_sync(network.gradients(&gradients)).unwrap().len(), network.parameters().len());
+}
+
 #[test]
 fn files_of_other_networks_are_refused_and_change_nothing() {
     let device = Device::flex();
@@ -57,8 +69,11 @@ fn files_of_other_networks_are_refused_and_change_nothing() {
     let mut other = HyperSigma::fresh(&wider, 1, &device).unwrap();
     let before = read_sync(other.values()).unwrap();
     let error = other.load_safetensors(&bytes).unwrap_err();
-    assert!(matches!(&error, ParameterError::Shape { name, expected, found }
-        if name == "cls.weight" && expected == &[7, 128, 1, 1] && found == &[6, 128, 1, 1]), "{error}");
+    assert!(
+        matches!(&error, ParameterError::Shape { name, expected, found }
+        if name == "cls.weight" && expected == &[7, 128, 1, 1] && found == &[6, 128, 1, 1]),
+        "{error}"
+    );
     assert_eq!(read_sync(other.values()).unwrap(), before);
 
     let error = HyperSigma::from_safetensors(&Config { interval: 3, ..config.clone() }, &bytes, &device).unwrap_err();

@@ -99,7 +99,11 @@ fn fresh_parameters_follow_the_official_rules() {
     about("fc_spec1.0.weight", 1.0 / (16f64 * 3.0).sqrt());
     assert!(of("classifier.0.bias").iter().all(|x| x.abs() <= 1.0 / 512f32.sqrt() && *x != 0.0));
     assert!(of("spat_encoder.blocks.0.norm1.weight").iter().all(|x| *x == 1.0));
-    for zero in ["spat_encoder.blocks.0.norm1.bias", "spat_encoder.blocks.0.attn.sampling_offsets.bias", "spec_encoder.spat_map.bias"] {
+    for zero in [
+        "spat_encoder.blocks.0.norm1.bias",
+        "spat_encoder.blocks.0.attn.sampling_offsets.bias",
+        "spec_encoder.spat_map.bias",
+    ] {
         assert!(of(zero).iter().all(|x| *x == 0.0), "{zero}");
     }
 }
@@ -117,7 +121,10 @@ fn shapes_that_do_not_fit_are_refused_with_a_reason() {
     let sound = Config::tiny(Task::Segmentation, [32, 32], 8, 6);
     assert!(matches!(build(&Config { patch: 3, ..sound.clone() }), ConfigError::Patch { patch: 3, .. }));
     assert!(matches!(build(&Config { heads: 5, ..sound.clone() }), ConfigError::Heads { .. }));
-    assert!(matches!(build(&Config { spectral_tokens: 20, ..sound.clone() }), ConfigError::SpectralTokens { tokens: 20 }));
+    assert!(matches!(
+        build(&Config { spectral_tokens: 20, ..sound.clone() }),
+        ConfigError::SpectralTokens { tokens: 20 }
+    ));
     assert!(matches!(build(&Config { features: [0, 1, 2, 4], ..sound.clone() }), ConfigError::Features { .. }));
     assert!(matches!(build(&Config { spectral_blocks: 5, ..sound.clone() }), ConfigError::SpectralBlocks { .. }));
     assert!(matches!(build(&Config { components: 0, ..sound }), ConfigError::Zero { .. }));
