@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn agreeing_tiles_give_the_field_itself() {
         for (rows, cols, tile, overlap) in SIZES {
-            let tiling = Tiling::new(rows, cols, tile, overlap).expect("valid sizes");
+            let tiling = Tiling::new(rows, cols, (tile, tile), overlap).expect("valid sizes");
             let field =
                 |channel: usize, row: usize, col: usize| 3.0 * channel as f32 + 0.5 * row as f32 - 0.25 * col as f32;
             let whole = merged(&tiling, field, |_, _, _| 0.0);
@@ -191,7 +191,7 @@ mod tests {
     fn disagreeing_tiles_leave_no_step() {
         // Every tile is off by its own constant in 0..1: the hard rule steps by up to 1, the blend spreads it.
         let (rows, cols, tile, overlap) = (64, 64, 24, 12);
-        let tiling = Tiling::new(rows, cols, tile, overlap).expect("valid sizes");
+        let tiling = Tiling::new(rows, cols, (tile, tile), overlap).expect("valid sizes");
         let off = |index: usize| (index * 7 % 5) as f32 / 4.0;
         let whole = merged(&tiling, |_, _, _| 0.0, |tile, _, _| off(tile.index));
         let owner = tile_owner_field(&tiling, overlap, off);
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn border_errors_fade() {
         // A network errs at the borders of its tiles; inside the scene such errors get small weights.
-        let tiling = Tiling::new(16, 64, 32, 16).expect("valid sizes");
+        let tiling = Tiling::new(16, 64, (32, 32), 16).expect("valid sizes");
         let whole = merged(&tiling, |_, _, _| 1.0, |_, _, col| if col == 0 || col == 31 { 1.0 } else { 0.0 });
         let inner = &whole[1..63];
         assert!(inner.iter().all(|value| (value - 1.0).abs() < 0.07), "{inner:?}");
@@ -228,12 +228,12 @@ mod tests {
 
     #[test]
     fn wrong_calls() {
-        let tiling = Tiling::new(4, 4, 4, 0).expect("valid sizes");
+        let tiling = Tiling::new(4, 4, (4, 4), 0).expect("valid sizes");
         let mut blend = Blend::new(&tiling, 1).expect("small");
         assert_eq!(blend.add(&[0.0]), Err(PreprocessError::TileValues { tile: 0, expected: 16, given: 1 }));
         blend.add(&[0.0; 16]).expect("the only tile");
         assert_eq!(blend.add(&[0.0; 16]), Err(PreprocessError::TooManyTiles { tiles: 1 }));
-        let wide = Tiling::new(512, 10_000_000, 512, 0).expect("valid sizes");
+        let wide = Tiling::new(512, 10_000_000, (512, 512), 0).expect("valid sizes");
         assert!(matches!(Blend::new(&wide, 16), Err(PreprocessError::Memory { .. })));
     }
 }

@@ -49,9 +49,9 @@ pub struct Tiling {
     /// Size of the scene.
     pub rows: usize,
     pub cols: usize,
-    /// Nominal side of a tile; a smaller scene gives smaller tiles, to be enlarged by [`super::mirror_pad`] if the network
+    /// Nominal height and width of a tile; a smaller scene gives smaller tiles, to be enlarged by mirroring if the network
     /// needs more.
-    pub tile: usize,
+    pub tile: (usize, usize),
     row_starts: Vec<usize>,
     col_starts: Vec<usize>,
 }
@@ -59,11 +59,11 @@ pub struct Tiling {
 impl Tiling {
     /// # Errors
     /// As [`tile_starts`].
-    pub fn new(rows: usize, cols: usize, tile: usize, overlap: usize) -> Result<Self, PreprocessError> {
-        if rows == 0 || cols == 0 || tile == 0 {
-            return Err(PreprocessError::Empty { rows, cols, tile });
+    pub fn new(rows: usize, cols: usize, tile: (usize, usize), overlap: usize) -> Result<Self, PreprocessError> {
+        if rows == 0 || cols == 0 || tile.0 == 0 || tile.1 == 0 {
+            return Err(PreprocessError::Empty { rows, cols, tile: tile.0.min(tile.1) });
         }
-        let (row_starts, col_starts) = (tile_starts(rows, tile, overlap)?, tile_starts(cols, tile, overlap)?);
+        let (row_starts, col_starts) = (tile_starts(rows, tile.0, overlap)?, tile_starts(cols, tile.1, overlap)?);
         Ok(Self { rows, cols, tile, row_starts, col_starts })
     }
 
@@ -79,7 +79,7 @@ impl Tiling {
 
     /// Height and width of every tile.
     pub fn tile_size(&self) -> (usize, usize) {
-        (self.tile.min(self.rows), self.tile.min(self.cols))
+        (self.tile.0.min(self.rows), self.tile.1.min(self.cols))
     }
 
     /// First rows (columns) of the tiles.
@@ -93,8 +93,8 @@ impl Tiling {
         let (down, right) = (index / across, index % across);
         (down < self.row_starts.len()).then(|| Tile {
             index,
-            rows: span(&self.row_starts, down, self.tile, self.rows),
-            cols: span(&self.col_starts, right, self.tile, self.cols),
+            rows: span(&self.row_starts, down, self.tile.0, self.rows),
+            cols: span(&self.col_starts, right, self.tile.1, self.cols),
         })
     }
 
@@ -118,7 +118,7 @@ fn span(starts: &[usize], position: usize, tile: usize, length: usize) -> Span {
 /// # Errors
 /// As [`tile_starts`].
 pub fn tile_owner(rows: usize, cols: usize, tile: usize, overlap: usize) -> Result<Vec<usize>, PreprocessError> {
-    let tiling = Tiling::new(rows, cols, tile, overlap)?;
+    let tiling = Tiling::new(rows, cols, (tile, tile), overlap)?;
     let mut owner = vec![0; rows * cols];
     let skip = |start: usize| if start == 0 { 0 } else { start + overlap / 2 };
     for tile in tiling.iter() {
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn finished_parts_cover_the_scene_once() {
         for (rows, cols, tile, overlap) in [(41, 30, 16, 4), (7, 100, 16, 15), (16, 16, 16, 0), (129, 128, 128, 32)] {
-            let tiling = Tiling::new(rows, cols, tile, overlap).expect("valid sizes");
+            let tiling = Tiling::new(rows, cols, (tile, tile), overlap).expect("valid sizes");
             let mut times = vec![0; rows * cols];
             for tile in tiling.iter() {
                 assert_eq!((tile.rows.seen.len(), tile.cols.seen.len()), tiling.tile_size());
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn impossible_tilings() {
         assert_eq!(tile_starts(10, 4, 4), Err(PreprocessError::Overlap { tile: 4, overlap: 4 }));
-        assert!(matches!(Tiling::new(0, 5, 4, 0), Err(PreprocessError::Empty { .. })));
-        assert!(matches!(Tiling::new(5, 5, 0, 0), Err(PreprocessError::Empty { .. })));
+        assert!(matches!(Tiling::new(0, 5, (4, 4), 0), Err(PreprocessError::Empty { .. })));
+        assert!(matches!(Tiling::new(5, 5, (0, 0), 0), Err(PreprocessError::Empty { .. })));
         assert_eq!(tile_starts(3, 4, 0), Ok(vec![0]));
     }
 }

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use burn::module::ParamGroup;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData, read_sync};
 use serde::Deserialize;
 use sigmascope::model::{Config, Formula, HyperSigma, Pass, Task, Trace, formula};
+use sigmascope::train::{AdamW, AdamWConfig, network};
 
 use crate::reference::{Stored, Worst, deviation, fixtures, read, sample, shared, values, vulkan};
 
@@ -30,15 +29,15 @@ struct Meta {
     parameters: usize,
     loss: f64,
     parameters_without_gradient: BTreeSet<String>,
-    adamw: AdamW,
+    adamw: Steps,
 }
 
 #[derive(Deserialize)]
-struct AdamW {
+struct Steps {
     lr: f64,
-    betas: [f32; 2],
-    eps: f32,
-    weight_decay: f32,
+    betas: [f64; 2],
+    eps: f64,
+    weight_decay: f64,
     losses_before_steps_1_2_3_and_after_3: Vec<f64>,
 }
 
@@ -191,8 +190,7 @@ impl Set {
             let loss = f64::from(values(loss)[0]);
             assert!((loss - expected).abs() < ADAMW_LOSS, "{} step {step}: {loss} for {expected}", self.name);
             if let Some(gradients) = gradients {
-                let gradients = GradientsParams::from_grads(gradients, &network);
-                network = optimizer.step(reference.lr, network, gradients);
+                network = optimizer.step(network, gradients, reference.lr, &[]);
             }
         }
         if self.after.is_empty() {
@@ -213,14 +211,12 @@ impl Set {
     }
 }
 
-/// The official grouping (official behaviour 29): no decay for vectors, biases and position tables.
-fn adamw(network: &HyperSigma, reference: &AdamW) -> ModuleOptimizer {
-    let config =
-        AdamWConfig::new().with_beta_1(reference.betas[0]).with_beta_2(reference.betas[1]).with_epsilon(reference.eps);
-    let spared = network.parameters().iter().filter(|parameter| !parameter.decays()).map(|parameter| parameter.id);
-    let group = ParamGroup::from_ids(spared.collect::<Vec<_>>());
-    let decaying = config.clone().with_weight_decay(reference.weight_decay).build();
-    ModuleOptimizer::from(decaying).with_group(group, config.with_weight_decay(0.0).build(), None)
+/// The trainer's own optimiser with the constants of the reference.
+fn adamw(network: &HyperSigma, reference: &Steps) -> AdamW {
+    let [beta1, beta2] = reference.betas;
+    let (epsilon, weight_decay) = (reference.eps, reference.weight_decay);
+    let config = AdamWConfig { beta1, beta2, epsilon, weight_decay, ..AdamWConfig::default() };
+    AdamW::new(config, network::depth(network.config()), network::names(network))
 }
 
 /// Mean over all counted logit vectors of `logits` `[B, K, H, W]`.
