@@ -4,6 +4,7 @@
 //! window, so memory does not grow with the file.
 
 mod source;
+mod teaching;
 
 use std::ops::Range;
 
@@ -13,6 +14,7 @@ use thiserror::Error;
 #[cfg(not(target_arch = "wasm32"))]
 pub use source::FileSource;
 pub use source::{MemorySource, SharedSource, Source, SourceError, check_range};
+pub use teaching::{TEACHING_CLASSES, TeachingScene};
 
 /// The file formats that can be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
