@@ -19,6 +19,7 @@ mod statistics;
 mod strided;
 mod variables;
 mod wavelength;
+mod teaching;
 
 use std::ops::Range;
 
@@ -33,6 +34,7 @@ pub use open::open;
 pub use source::FileSource;
 pub use source::{MemorySource, SharedSource, Source, SourceError, check_range};
 pub use statistics::{BandStatistics, Statistics, is_valid, mean, scan, value};
+pub use teaching::{TEACHING_CLASSES, TeachingScene};
 
 /// The file formats that can be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
