@@ -10,9 +10,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::labels::open_labels;
 use crate::labels::{Accuracy, AccuracyError, Class, LabelMap, Split, SplitError, SplitFileError, Summary};
-use crate::labels::{random_split, read_split_file};
+use crate::labels::{LabelError, random_split, read_labels, read_split_file};
 use crate::preprocess::{PreprocessError, Projection, fit_projection};
 use crate::scene::{Cube, OpenOptions, SceneError, open_path};
 use crate::train::{
@@ -26,6 +25,9 @@ pub struct EvaluateArgs {
     /// The scene (for ENVI the header or the data).
     #[arg(long)]
     pub scene: PathBuf,
+    /// The data file of an ENVI header, where it is not beside it under the usual name.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
     /// The variable of the scene's file, where it holds several.
     #[arg(long)]
     pub variable: Option<String>,
@@ -127,9 +129,8 @@ pub enum EvaluateError {
     Write { path: PathBuf, reason: String },
     #[error("--set {given} cannot be used: {reason}")]
     Setting { given: String, reason: String },
-    #[error("the ground truth has {} × {} pixels, but the scene has {} × {}; choose the ground truth of this scene",
-        .labels.0, .labels.1, .scene.0, .scene.1)]
-    Shape { labels: (usize, usize), scene: (usize, usize) },
+    #[error(transparent)]
+    Labels(#[from] LabelError),
     #[error("--only {only} asks for a split that is not there: there are {splits}, counted from 0")]
     Only { only: usize, splits: usize },
 }
@@ -186,12 +187,9 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
     let config = configuration(args)?;
     let started = Instant::now();
     let options = |variable: &Option<String>| OpenOptions { variable: variable.clone(), ..OpenOptions::default() };
-    let cube = open_path(&args.scene, None, &options(&args.variable))?;
-    let labels = open_labels(&args.labels, &options(&args.labels_variable))?;
-    let scene = (cube.info().rows, cube.info().cols);
-    if (labels.rows, labels.cols) != scene {
-        return Err(EvaluateError::Shape { labels: (labels.rows, labels.cols), scene });
-    }
+    let cube = open_path(&args.scene, args.data.as_deref(), &options(&args.variable))?;
+    let labels = read_labels(open_path(&args.labels, None, &options(&args.labels_variable))?.as_ref())?;
+    labels.check_fits(cube.info().rows, cube.info().cols)?;
     let (splits, labels) = splits(args, labels)?;
     let projection = fit_projection(cube.as_ref(), &config.projection(), &mut |_, _| ControlFlow::Continue(()))?;
     let prepare_s = started.elapsed().as_secs_f64();

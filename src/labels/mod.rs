@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod accuracy_csv;
+mod ground_truth;
 mod official_split;
 mod regions;
 mod split;
@@ -9,6 +10,7 @@ mod split_file;
 
 pub use accuracy::{Accuracy, AccuracyError, Spread, Summary};
 pub use accuracy_csv::{RunFigures, accuracy_csv, summary_csv};
+pub use ground_truth::{LabelError, read_labels};
 pub use official_split::{OfficialRule, OfficialSplit, official_split};
 pub use regions::UnknownClass;
 use serde::{Deserialize, Serialize};
