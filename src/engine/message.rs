@@ -42,7 +42,7 @@ pub enum Command {
     /// [`Event::MapRows`], [`Event::RunFinished`] for each split and [`Event::JobFinished`].
     Train(Box<TrainJob>),
     /// Map the open scene with the current model (trained or opened). Answered like the second half of `Train`.
-    Map { test: Option<Split>, classes: Vec<Class> },
+    Map { test: Option<Split> },
     Pause,
     Resume,
     /// Stop the running job as soon as possible and throw its result away.
@@ -59,6 +59,13 @@ pub enum Command {
     Bench(Vec<BenchCase>),
     /// For tests: destroy the GPU device, as a driver reset would.
     DestroyDevice,
+}
+
+impl Command {
+    /// True for what runs long beside other commands: one at a time, and it hears `Pause`, `Resume`, `Cancel`.
+    pub fn is_job(&self) -> bool {
+        matches!(self, Command::Train(_) | Command::Map { .. } | Command::Bench(_))
+    }
 }
 
 /// Where to compute.
@@ -128,6 +135,8 @@ pub enum Event {
     BenchResult(BenchResult),
     /// The GPU is gone. The page restarts the worker and resumes from the last checkpoint.
     DeviceLost { reason: String },
+    /// The engine hit a bug and is about to stop. The page restarts the worker and resumes like after a lost device.
+    Crashed { message: String },
     /// The request failed; nothing else changed.
     Failed(Failure),
 }
@@ -202,6 +211,25 @@ pub struct Progress {
     /// Only in epochs that validate: overall accuracy on the validation pixels, 0..=1, and their loss.
     pub val_accuracy: Option<f32>,
     pub val_loss: Option<f32>,
+}
+
+impl Progress {
+    /// The start of a phase of a job of one run.
+    pub fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            run: 0,
+            runs: 1,
+            done: 0,
+            total: 0,
+            elapsed_s: 0.0,
+            remaining_s: None,
+            loss: None,
+            learning_rate: None,
+            val_accuracy: None,
+            val_loss: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,3 +1,21 @@
 //! The engine: scene, training and mapping behind typed messages. In the page it lives in a dedicated worker.
 
 pub mod message;
+
+#[cfg(feature = "model")]
+mod clock;
+#[cfg(feature = "model")]
+mod control;
+#[cfg(feature = "model")]
+mod device;
+#[cfg(feature = "model")]
+mod jobs;
+#[cfg(feature = "model")]
+mod render;
+#[cfg(feature = "model")]
+mod session;
+#[cfg(all(feature = "engine", target_arch = "wasm32"))]
+pub mod worker;
+
+#[cfg(feature = "model")]
+pub use session::{Outbox, Session};

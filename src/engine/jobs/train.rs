@@ -1,0 +1,160 @@
+//! Train, map, measure; once a split.
+
+use std::ops::ControlFlow;
+
+use super::super::clock::now_s;
+use super::super::message::{Event, Phase, Progress, RequestId, RunResult, TrainJob};
+use super::super::session::{Refusal, Session};
+use super::map::{MapPhase, map_scene};
+use super::pace::Pace;
+use super::{BUSY, Stop, conclude, listen};
+use crate::preprocess::{Projection, fit_projection};
+use crate::scene::Cube;
+use crate::train::{CubeView, TrainConfig, TrainedModel, Trainer, TrainingData, TrainingReport};
+
+/// Seconds between two checkpoints: rarely enough to cost nothing, often enough to lose little.
+const CHECKPOINT_EVERY_S: f64 = 10.0;
+
+pub(in super::super) async fn train(session: &Session, id: RequestId, job: TrainJob) -> Result<(), Refusal> {
+    let Some(_running) = session.control.start() else { return Err(BUSY.into()) };
+    let end = run_all(session, id, job).await;
+    conclude(session, id, end)
+}
+
+async fn run_all(session: &Session, id: RequestId, mut job: TrainJob) -> Result<(), Stop> {
+    if job.splits.is_empty() {
+        return Err(Refusal::from("there is no split to train on; draw one or open a split file").into());
+    }
+    let cube = session.cube()?;
+    let runs = job.splits.len();
+    let projection = prepare(session, id, &*cube, &job.config, runs)?;
+    for run in job.finished_runs..runs {
+        let resume = job.resume.take();
+        let config = TrainConfig { seed: job.config.seed + run as u64, ..job.config.clone() };
+        Run { session, id, run, runs, cube: &*cube, projection: &projection, job: &job, config }.go(resume).await?;
+    }
+    Ok(())
+}
+
+/// Fits the projection to the whole scene; the same for every run.
+fn prepare(
+    session: &Session,
+    id: RequestId,
+    cube: &dyn Cube,
+    config: &TrainConfig,
+    runs: usize,
+) -> Result<Projection, Stop> {
+    let mut pace = Pace::start(0);
+    let mut last_s = f64::MIN;
+    let fitted = fit_projection(cube, &config.projection(), &mut |done, total| {
+        if now_s() - last_s > 0.1 {
+            last_s = now_s();
+            let (elapsed_s, remaining_s) = pace.at(done, total);
+            let progress =
+                Progress { done, total, elapsed_s, remaining_s, runs, ..Progress::new(Phase::Preparing) };
+            session.post(id, Event::Progress(progress));
+        }
+        ControlFlow::Continue(())
+    });
+    Ok(fitted.map_err(Refusal::from)?)
+}
+
+/// One split.
+struct Run<'a> {
+    session: &'a Session,
+    id: RequestId,
+    run: usize,
+    runs: usize,
+    cube: &'a dyn Cube,
+    projection: &'a Projection,
+    job: &'a TrainJob,
+    config: TrainConfig,
+}
+
+impl Run<'_> {
+    async fn go(self, resume: Option<serde_bytes::ByteBuf>) -> Result<(), Stop> {
+        let session = self.session;
+        let device = session.chosen().await?.device;
+        let split = &self.job.splits[self.run];
+        let view = CubeView { cube: self.cube, projection: self.projection };
+        let mut data = TrainingData::new(&view, self.projection.len(), self.job.classes.len(), split, &self.config)?;
+        while data.read_next(&view)? {
+            listen(session).await?;
+        }
+        let mut trainer = Trainer::new(self.config.clone(), data, &device)?;
+        if let Some(bytes) = resume {
+            trainer.resume(&bytes)?;
+        }
+        let started_s = now_s();
+        self.train(&mut trainer).await?;
+        let train_s = now_s() - started_s;
+
+        let (best_epoch, _) = trainer.best();
+        let model = TrainedModel::new(
+            &trainer,
+            self.projection.clone(),
+            self.job.classes.clone(),
+            self.cube.info(),
+            TrainingReport { split: split.name.clone(), history: trainer.history().to_vec(), best_epoch },
+        )
+        .await?;
+        let model = std::rc::Rc::new(model);
+        session.state.borrow_mut().model = Some(model.clone());
+
+        let started_s = now_s();
+        let phase = MapPhase { id: self.id, run: self.run, runs: self.runs };
+        let (_, accuracy) = map_scene(session, phase, self.cube, &model, &device, &split.test).await?;
+        let result = RunResult {
+            run: self.run,
+            split: split.name.clone(),
+            seed: self.config.seed,
+            accuracy,
+            best_epoch,
+            train_s,
+            map_s: now_s() - started_s,
+            model: model.to_bytes().map_err(Refusal::from)?.into(),
+        };
+        session.post(self.id, Event::RunFinished(Box::new(result)));
+        Ok(())
+    }
+
+    async fn train(&self, trainer: &mut Trainer) -> Result<(), Stop> {
+        let session = self.session;
+        let (done, total) = trainer.epochs();
+        let mut pace = Pace::start(done);
+        let mut saved_s = now_s();
+        while !trainer.finished() {
+            let before_s = now_s();
+            listen(session).await?;
+            pace.skip_wait(now_s() - before_s);
+            if session.control.take_finish_early() {
+                trainer.stop();
+                break;
+            }
+            let Some(report) = trainer.step().await? else { continue };
+            let (elapsed_s, remaining_s) = pace.at(report.epoch, total);
+            session.post(
+                self.id,
+                Event::Progress(Progress {
+                    run: self.run,
+                    runs: self.runs,
+                    done: report.epoch,
+                    total,
+                    elapsed_s,
+                    remaining_s,
+                    loss: Some(report.loss),
+                    learning_rate: Some(report.learning_rate),
+                    val_accuracy: report.validation.map(|validation| validation.accuracy),
+                    val_loss: report.validation.map(|validation| validation.loss),
+                    ..Progress::new(Phase::Training)
+                }),
+            );
+            if now_s() - saved_s > CHECKPOINT_EVERY_S {
+                let bytes = trainer.checkpoint().await?.into();
+                session.post(self.id, Event::Checkpoint { bytes, epoch: report.epoch });
+                saved_s = now_s();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! One session: the open scene, the chosen device, the current model, and what to do with each command.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::control::Control;
+use super::message::{Command, DeviceChoice, Event, Failure, Reply, Request, RequestId, SceneOpened};
+use super::render::Renderer;
+use super::{device, jobs};
+use crate::labels::{self, LabelMap};
+use crate::scene::{self, Cube, OpenOptions, SceneError, SharedSource, Window};
+use crate::train::TrainedModel;
+
+/// Where replies go: the page, or a test.
+pub trait Outbox {
+    fn post(&self, reply: Reply);
+}
+
+/// An answer that is a sentence.
+pub(super) struct Refusal(pub Failure);
+
+impl<E: std::fmt::Display> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Refusal(Failure { message: error.to_string(), choices: None })
+    }
+}
+
+/// Scene errors may come with a choice, so they are not only a sentence.
+fn refuse_scene(error: SceneError) -> Refusal {
+    let choices = match &error {
+        SceneError::ChooseVariable { choices, .. } => Some(choices.clone()),
+        _ => None,
+    };
+    Refusal(Failure { message: error.to_string(), choices })
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub cube: Option<Rc<dyn Cube>>,
+    pub model: Option<Rc<TrainedModel>>,
+    pub chosen: Option<device::Chosen>,
+    renderer: Renderer,
+}
+
+pub struct Session {
+    outbox: Rc<dyn Outbox>,
+    pub(super) state: RefCell<State>,
+    pub(super) control: Control,
+    #[cfg(target_arch = "wasm32")]
+    devices: device::Devices,
+}
+
+impl Session {
+    pub fn new(outbox: Rc<dyn Outbox>) -> Self {
+        Self {
+            outbox,
+            state: RefCell::default(),
+            control: Control::default(),
+            #[cfg(target_arch = "wasm32")]
+            devices: Default::default(),
+        }
+    }
+
+    /// Carries out one request; every request is answered, if only with [`Event::Failed`].
+    pub async fn handle(self: Rc<Self>, request: Request, files: Vec<SharedSource>) {
+        let Request { id, command } = request;
+        if let Err(Refusal(failure)) = self.carry_out(id, command, &files).await {
+            self.post(id, Event::Failed(failure));
+        }
+    }
+
+    pub(super) fn post(&self, id: RequestId, event: Event) {
+        self.outbox.post(Reply { id: Some(id), event });
+    }
+
+    async fn carry_out(&self, id: RequestId, command: Command, files: &[SharedSource]) -> Result<(), Refusal> {
+        match command {
+            Command::SelectDevice(choice) => {
+                let chosen = self.select_device(choice).await?;
+                let info = chosen.info.clone();
+                self.state.borrow_mut().chosen = Some(chosen);
+                self.post(id, Event::Device(info));
+            }
+            Command::OpenScene(options) => {
+                let cube: Rc<dyn Cube> = scene::open(files, &options).map_err(refuse_scene)?.into();
+                let bytes: u64 = files.iter().map(|file| file.len()).sum();
+                self.show_scene(id, cube, bytes, None)?;
+            }
+            Command::OpenTeachingScene { seed } => {
+                let (cube, labels) = scene::teaching::generate(seed);
+                self.show_scene(id, Rc::new(cube), seed, Some(labels))?;
+            }
+            Command::Render(render) => {
+                let cube = self.cube()?;
+                let image = self.state.borrow_mut().renderer.draw(&*cube, &render)?;
+                self.post(id, Event::Image(image));
+            }
+            Command::ReadSpectrum { row, col } => {
+                let values = spectrum(&*self.cube()?, row, col)?;
+                self.post(id, Event::Spectrum { row, col, values });
+            }
+            Command::OpenLabels(options) => {
+                let cube = self.cube()?;
+                let labels = open_labels(files, &options)?;
+                labels.check_fits(cube.info().rows, cube.info().cols)?;
+                self.post(id, Event::LabelsOpened { labels, notes: Vec::new() });
+            }
+            Command::RandomSplit { labels, train_per_class, val_per_class, seed } => {
+                let split = labels::random_split(&labels, train_per_class, val_per_class, seed)?;
+                self.post(id, Event::SplitMade(split));
+            }
+            Command::OpenSplit { labels } => {
+                let bytes = read_whole(one_file(files)?, MAX_SPLIT_BYTES)?;
+                let opened = labels::read_splits(&bytes, &labels)?;
+                self.post(id, opened.into());
+            }
+            Command::Train(job) => jobs::train(self, id, *job).await?,
+            Command::Map { test } => jobs::map(self, id, test).await?,
+            Command::Pause => {
+                self.control.pause(true);
+                self.post(id, Event::Paused);
+            }
+            Command::Resume => {
+                self.control.pause(false);
+                self.post(id, Event::Resumed);
+            }
+            Command::Cancel => self.control.cancel(),
+            Command::FinishEarly => self.control.finish_early(),
+            Command::SaveModel => {
+                let model = self.model()?;
+                let bytes = model.to_bytes()?.into();
+                let name = format!("{}-{}.safetensors", stem(&model.info().scene), "sigmascope");
+                self.post(id, Event::File { name, mime: "application/octet-stream".to_owned(), bytes });
+            }
+            Command::OpenModel { bytes } => {
+                let bytes = match bytes {
+                    Some(bytes) => bytes.into_vec(),
+                    None => read_whole(one_file(files)?, MAX_MODEL_BYTES)?,
+                };
+                let model = TrainedModel::from_bytes(&bytes)?;
+                let info = model.info();
+                self.state.borrow_mut().model = Some(Rc::new(model));
+                self.post(id, Event::ModelOpened(info));
+            }
+            Command::ExportEnvi { labels } => {
+                let cube = self.cube()?;
+                let name = format!("{}_map", stem(&cube.info().name));
+                for (name, bytes) in scene::export::envi_classification(&name, &labels, cube.info().geo.as_ref()) {
+                    let mime = "application/octet-stream".to_owned();
+                    self.post(id, Event::File { name, mime, bytes: bytes.into() });
+                }
+            }
+            Command::Bench(cases) => jobs::bench(self, id, cases).await?,
+            Command::DestroyDevice => self.destroy_device()?,
+        }
+        Ok(())
+    }
+
+    fn show_scene(&self, id: RequestId, cube: Rc<dyn Cube>, bytes: u64, labels: Option<LabelMap>) -> Result<(), Refusal> {
+        if self.control.is_running() {
+            return Err("a job is running on the open scene; stop it before opening another".into());
+        }
+        let info = cube.info().clone();
+        let fingerprint = format!("{}|{bytes}|{}x{}x{}", info.name, info.rows, info.cols, info.bands);
+        let mut state = self.state.borrow_mut();
+        state.cube = Some(cube);
+        state.renderer = Renderer::default();
+        drop(state);
+        self.post(id, Event::SceneOpened(Box::new(SceneOpened { info, fingerprint, labels })));
+        Ok(())
+    }
+
+    pub(super) fn cube(&self) -> Result<Rc<dyn Cube>, Refusal> {
+        self.state.borrow().cube.clone().ok_or_else(|| "no scene is open; open one first".into())
+    }
+
+    pub(super) fn model(&self) -> Result<Rc<TrainedModel>, Refusal> {
+        self.state.borrow().model.clone().ok_or_else(|| "there is no model yet; train one or open a model file".into())
+    }
+
+    /// The chosen device, choosing by itself on first use.
+    pub(super) async fn chosen(&self) -> Result<device::Chosen, Refusal> {
+        let chosen = self.state.borrow().chosen.clone();
+        match chosen {
+            Some(chosen) => Ok(chosen),
+            None => {
+                let chosen = self.select_device(DeviceChoice::Auto).await?;
+                self.state.borrow_mut().chosen = Some(chosen.clone());
+                Ok(chosen)
+            }
+        }
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    async fn select_device(&self, choice: DeviceChoice) -> Result<device::Chosen, Refusal> {
+        Ok(self.devices.select(choice).await?)
+    }
+
+    /// Natively only tests and the command line drive a session, on the CPU.
+    #[cfg(not(target_arch = "wasm32"))]
+    async fn select_device(&self, choice: DeviceChoice) -> Result<device::Chosen, Refusal> {
+        let (_, reason) = device::decide(choice, None)?;
+        Ok(device::cpu(choice, reason))
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn destroy_device(&self) -> Result<(), Refusal> {
+        if self.devices.destroy_gpu() { Ok(()) } else { Err("no GPU device is open".into()) }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn destroy_device(&self) -> Result<(), Refusal> {
+        Err("no GPU device is open".into())
+    }
+}
+
+/// Largest split file that is read: ten times the largest published one.
+const MAX_SPLIT_BYTES: u64 = 64 << 20;
+/// Largest model file that is read whole.
+const MAX_MODEL_BYTES: u64 = 1 << 30;
+
+fn one_file(files: &[SharedSource]) -> Result<&SharedSource, Refusal> {
+    match files {
+        [file] => Ok(file),
+        _ => Err(format!("one file is expected here, not {}", files.len()).into()),
+    }
+}
+
+fn read_whole(file: &SharedSource, limit: u64) -> Result<Vec<u8>, Refusal> {
+    if file.len() > limit {
+        return Err(format!("{} has {} bytes; at most {limit} are read here", file.name(), file.len()).into());
+    }
+    let mut bytes = vec![0; file.len() as usize];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn open_labels(files: &[SharedSource], options: &OpenOptions) -> Result<LabelMap, Refusal> {
+    let cube = scene::open(files, options).map_err(refuse_scene)?;
+    Ok(labels::read_labels(&*cube)?)
+}
+
+/// All bands of one pixel; NaN where there is no data.
+fn spectrum(cube: &dyn Cube, row: usize, col: usize) -> Result<Vec<f32>, SceneError> {
+    let info = cube.info();
+    let mut values = vec![0.0; info.bands];
+    // An overflowing end would be an empty range; the reader refuses what does not fit.
+    let window = Window { rows: row..row.saturating_add(1), cols: col..col.saturating_add(1), bands: 0..info.bands };
+    cube.read(&window, &mut values)?;
+    let valid = |value: f64| if scene::is_valid(value, info.nodata) { value as f32 } else { f32::NAN };
+    Ok(values.into_iter().map(valid).collect())
+}
+
+/// A file name without its last extension.
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
