@@ -116,7 +116,7 @@ fn send() {
                 resume: running.checkpoint.as_ref().map(|(bytes, _)| ByteBuf::from(bytes.clone())),
                 finished_runs: running.finished,
             })),
-            Kind::Map { test, classes, .. } => Command::Map { test: test.clone(), classes: classes.clone() },
+            Kind::Map { test, .. } => Command::Map { test: test.clone() },
         })
     });
     if let Some(command) = command {

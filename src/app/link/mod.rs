@@ -172,6 +172,9 @@ fn receive(reply: Reply, store: Store) {
             }
         }
         Event::DeviceLost { reason } => acts::recover::engine_gone(store, reason),
+        Event::Crashed { message } => {
+            acts::recover::engine_gone(store, format!("it hit a bug: {}", message.lines().next().unwrap_or_default()));
+        }
         event @ (Event::Progress(_)
         | Event::Checkpoint { .. }
         | Event::MapRows(_)
@@ -277,15 +280,12 @@ fn send(command: Command, files: &[File], waiting: Option<Waiting>) {
 fn post(bytes: &[u8], files: &[File]) {
     let array = Uint8Array::from(bytes);
     let transfer = Array::of1(&array.buffer());
-    let message: JsValue = if files.is_empty() {
-        array.into()
-    } else {
-        let object = Object::new();
-        // Setting a property of a fresh plain object cannot fail.
-        let _ = Reflect::set(&object, &"bytes".into(), &array);
-        let _ = Reflect::set(&object, &"files".into(), &files.iter().collect::<Array>());
-        object.into()
-    };
+    let message = Object::new();
+    // Setting a property of a fresh plain object cannot fail.
+    let _ = Reflect::set(&message, &"bytes".into(), &array);
+    if !files.is_empty() {
+        let _ = Reflect::set(&message, &"files".into(), &files.iter().collect::<Array>());
+    }
     LINK.with_borrow(|link| {
         if let Some(worker) = &link.worker {
             // A worker that is gone reports itself by its lock.

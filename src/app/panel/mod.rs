@@ -16,6 +16,7 @@ mod take_away;
 mod top_bar;
 mod train;
 
+pub use model::size_word;
 pub use notices::Notices;
 pub use questions::Questions;
 pub use rail::Rail;

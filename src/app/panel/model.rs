@@ -18,7 +18,8 @@ pub fn size_name(size: ModelSize) -> &'static str {
     }
 }
 
-fn word(size: ModelSize) -> &'static str {
+/// Its word in test ids and file names.
+pub fn size_word(size: ModelSize) -> &'static str {
     match size {
         ModelSize::Tiny => "tiny",
         ModelSize::Nano => "nano",
@@ -49,7 +50,7 @@ pub fn ModelStep(store: Store) -> impl IntoView {
                             class="size"
                             class:on=chosen
                             aria-checked=move || chosen().to_string()
-                            data-testid=format!("size-{}", word(size))
+                            data-testid=format!("size-{}", size_word(size))
                             on:click=move |_| {
                                 store
                                     .config

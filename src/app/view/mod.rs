@@ -1,6 +1,7 @@
 //! The scene in the middle of the page.
 
 pub mod layers;
+pub mod legend;
 mod paint;
 mod pointer;
 pub mod presets;
