@@ -179,7 +179,11 @@ where
         refresh.track();
         // Shortest text that reads back as the same single-precision number: 0.1, not 0.10000000149.
         let value = get();
-        if (f64::from(value as f32) - value).abs() <= 1e-9 * value.abs() { (value as f32).to_string() } else { value.to_string() }
+        if (f64::from(value as f32) - value).abs() <= 1e-9 * value.abs() {
+            (value as f32).to_string()
+        } else {
+            value.to_string()
+        }
     };
     view! {
         <label class="field" title=(!help.is_empty()).then_some(help)>
@@ -211,7 +215,13 @@ where
 
 /// A box to tick.
 #[component]
-pub fn Toggle<G, S>(label: &'static str, testid: &'static str, #[prop(optional)] help: &'static str, get: G, set: S) -> impl IntoView
+pub fn Toggle<G, S>(
+    label: &'static str,
+    testid: &'static str,
+    #[prop(optional)] help: &'static str,
+    get: G,
+    set: S,
+) -> impl IntoView
 where
     G: Fn() -> bool + Copy + Send + Sync + 'static,
     S: Fn(bool) + Copy + Send + Sync + 'static,

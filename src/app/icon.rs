@@ -28,15 +28,17 @@ pub fn look() -> AnyView {
 }
 
 pub fn brush() -> AnyView {
-    drawn("M16.5 3.5 9 11M7.2 11.2c2 0 2.8 1.600 2.300 3.100C8.900 16 6.500 16.800 3.500 16.500c1.400-1 1-2.300 1.400-3.500.3-1.100 1.200-1.800 2.300-1.800z")
+    drawn(
+        "M16.5 3.5 9 11M7.2 11.2c2 0 2.8 1.6 2.3 3.1C8.9 16 6.5 16.8 3.5 16.5c1.4-1 1-2.3 1.4-3.5.3-1.1 1.2-1.8 2.3-1.8z",
+    )
 }
 
 pub fn erase() -> AnyView {
-    drawn("M11.5 4 16 8.500l-7.500 7.500H6L3.500 13.500a1 1 0 0 1 0-1.400zM8 8l4.500 4.500M8.500 16H17")
+    drawn("M11.5 4 16 8.5l-7.5 7.5H6L3.5 13.5a1 1 0 0 1 0-1.4zM8 8l4.5 4.5M8.5 16H17")
 }
 
 pub fn undo() -> AnyView {
-    drawn("M7.500 4 4 7.500 7.500 11M4 7.500h7.500a4.250 4.250 0 0 1 0 8.500H8")
+    drawn("M7.5 4 4 7.5 7.5 11M4 7.5h7.5a4.25 4.25 0 0 1 0 8.5H8")
 }
 
 pub fn close() -> AnyView {
@@ -44,15 +46,15 @@ pub fn close() -> AnyView {
 }
 
 pub fn pause() -> AnyView {
-    drawn("M7.500 5v10M12.500 5v10")
+    drawn("M7.5 5v10M12.5 5v10")
 }
 
 pub fn play() -> AnyView {
-    drawn("M7 4.800 15 10l-8 5.200z")
+    drawn("M7 4.8 15 10l-8 5.2z")
 }
 
 pub fn flag() -> AnyView {
-    drawn("M5.500 17V3.500h9l-2.200 3.500 2.200 3.500h-9")
+    drawn("M5.5 17V3.5h9l-2.2 3.5 2.2 3.5h-9")
 }
 
 pub fn chevron() -> AnyView {
@@ -60,7 +62,7 @@ pub fn chevron() -> AnyView {
 }
 
 pub fn half() -> AnyView {
-    drawn("M10 3.500a6.500 6.500 0 1 0 0 13zM10 3.500a6.500 6.500 0 0 1 0 13")
+    drawn("M10 3.5a6.5 6.5 0 1 0 0 13zM10 3.5a6.5 6.5 0 0 1 0 13")
 }
 
 pub fn swipe() -> AnyView {
@@ -68,9 +70,9 @@ pub fn swipe() -> AnyView {
 }
 
 pub fn done() -> AnyView {
-    drawn("M5 10.500l3.500 3.500L15 6.500")
+    drawn("M5 10.5l3.5 3.5L15 6.5")
 }
 
 pub fn download() -> AnyView {
-    drawn("M10 4v8.500M6.500 9.500 10 13l3.500-3.500M4.500 16h11")
+    drawn("M10 4v8.5M6.5 9.5 10 13l3.5-3.5M4.5 16h11")
 }

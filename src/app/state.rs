@@ -44,7 +44,10 @@ pub enum Tab {
 #[derive(Debug, Clone, PartialEq)]
 pub enum EngineState {
     /// Bytes of the module received so far; the total is unknown where the server compresses on the fly.
-    Fetching { received: u64, total: Option<u64> },
+    Fetching {
+        received: u64,
+        total: Option<u64>,
+    },
     Starting,
     Ready,
     Restarting,

@@ -31,10 +31,9 @@ pub fn decide(choice: DeviceChoice, adapter: Option<&Adapter>) -> Result<(Device
         (DeviceChoice::Auto, Some(adapter)) if !adapter.software => {
             Ok((DeviceChoice::Webgpu, "this browser offers a GPU".to_owned()))
         }
-        (DeviceChoice::Auto, Some(adapter)) => Ok((
-            DeviceChoice::Cpu,
-            format!("{} is a software adapter, slower than the CPU path", adapter.name),
-        )),
+        (DeviceChoice::Auto, Some(adapter)) => {
+            Ok((DeviceChoice::Cpu, format!("{} is a software adapter, slower than the CPU path", adapter.name)))
+        }
         (DeviceChoice::Auto, None) => Ok((DeviceChoice::Cpu, "this browser offers no WebGPU adapter".to_owned())),
     }
 }
@@ -133,7 +132,8 @@ mod browser {
         let name = if words.is_empty() { "WebGPU adapter".to_owned() } else { words.join(" ") };
         let fallback = |of: &JsValue| get(of, "isFallbackAdapter").is_some_and(|value| value.is_truthy());
         let lower = name.to_lowercase();
-        let renderer = ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|known| lower.contains(known));
+        let renderer =
+            ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|known| lower.contains(known));
         Some(Adapter { software: renderer || fallback(&info) || fallback(&adapter), name })
     }
 

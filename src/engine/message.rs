@@ -27,22 +27,36 @@ pub enum Command {
     /// Open the files sent beside this message as the scene (data and header in either order); answered by [`Event::SceneOpened`].
     OpenScene(OpenOptions),
     /// Make the teaching scene; answered by [`Event::SceneOpened`] with its ground truth.
-    OpenTeachingScene { seed: u64 },
+    OpenTeachingScene {
+        seed: u64,
+    },
     /// Draw bands of the scene; answered by [`Event::Image`].
     Render(Render),
     /// The spectrum of one pixel; answered by [`Event::Spectrum`].
-    ReadSpectrum { row: usize, col: usize },
+    ReadSpectrum {
+        row: usize,
+        col: usize,
+    },
     /// Open the files sent beside this message as ground truth of the open scene; answered by [`Event::LabelsOpened`].
     OpenLabels(OpenOptions),
     /// Draw a random split of the labels; answered by [`Event::SplitMade`].
-    RandomSplit { labels: LabelMap, train_per_class: usize, val_per_class: usize, seed: u64 },
+    RandomSplit {
+        labels: LabelMap,
+        train_per_class: usize,
+        val_per_class: usize,
+        seed: u64,
+    },
     /// Read the split file sent beside this message; answered by [`Event::SplitsOpened`].
-    OpenSplit { labels: LabelMap },
+    OpenSplit {
+        labels: LabelMap,
+    },
     /// Train on the first split, map, measure; then on the next. Answered by [`Event::Progress`], [`Event::Checkpoint`],
     /// [`Event::MapRows`], [`Event::RunFinished`] for each split and [`Event::JobFinished`].
     Train(Box<TrainJob>),
     /// Map the open scene with the current model (trained or opened). Answered like the second half of `Train`.
-    Map { test: Option<Split> },
+    Map {
+        test: Option<Split>,
+    },
     Pause,
     Resume,
     /// Stop the running job as soon as possible and throw its result away.
@@ -52,9 +66,13 @@ pub enum Command {
     /// The current model as a file; answered by [`Event::File`].
     SaveModel,
     /// Open the model file sent beside this message (or `bytes`, when the page kept it); answered by [`Event::ModelOpened`].
-    OpenModel { bytes: Option<serde_bytes::ByteBuf> },
+    OpenModel {
+        bytes: Option<serde_bytes::ByteBuf>,
+    },
     /// The map as ENVI classification (`.hdr` and `.img`); answered by two [`Event::File`].
-    ExportEnvi { labels: LabelMap },
+    ExportEnvi {
+        labels: LabelMap,
+    },
     /// Run the benchmark page's cases; answered by [`Event::BenchResult`] each and [`Event::JobFinished`].
     Bench(Vec<BenchCase>),
     /// For tests: destroy the GPU device, as a driver reset would.
@@ -116,13 +134,27 @@ pub enum Event {
     Device(DeviceInfo),
     SceneOpened(Box<SceneOpened>),
     Image(Image),
-    Spectrum { row: usize, col: usize, values: Vec<f32> },
-    LabelsOpened { labels: LabelMap, notes: Vec<String> },
+    Spectrum {
+        row: usize,
+        col: usize,
+        values: Vec<f32>,
+    },
+    LabelsOpened {
+        labels: LabelMap,
+        notes: Vec<String>,
+    },
     SplitMade(Split),
-    SplitsOpened { splits: Vec<Split>, labels: Option<LabelMap>, notes: Vec<String> },
+    SplitsOpened {
+        splits: Vec<Split>,
+        labels: Option<LabelMap>,
+        notes: Vec<String>,
+    },
     Progress(Progress),
     /// Everything that resumes the running job after the worker is gone: hand it back in [`TrainJob::resume`].
-    Checkpoint { bytes: serde_bytes::ByteBuf, epoch: usize },
+    Checkpoint {
+        bytes: serde_bytes::ByteBuf,
+        epoch: usize,
+    },
     /// Rows of the map, as they are computed.
     MapRows(MapRows),
     RunFinished(Box<RunResult>),
@@ -130,13 +162,21 @@ pub enum Event {
     Cancelled,
     Paused,
     Resumed,
-    File { name: String, mime: String, bytes: serde_bytes::ByteBuf },
+    File {
+        name: String,
+        mime: String,
+        bytes: serde_bytes::ByteBuf,
+    },
     ModelOpened(ModelInfo),
     BenchResult(BenchResult),
     /// The GPU is gone. The page restarts the worker and resumes from the last checkpoint.
-    DeviceLost { reason: String },
+    DeviceLost {
+        reason: String,
+    },
     /// The engine hit a bug and is about to stop. The page restarts the worker and resumes like after a lost device.
-    Crashed { message: String },
+    Crashed {
+        message: String,
+    },
     /// The request failed; nothing else changed.
     Failed(Failure),
 }

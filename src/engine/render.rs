@@ -91,9 +91,11 @@ fn read_plane(cube: &dyn Cube, band: usize, step: usize) -> Result<Vec<f32>, Sce
         buffer.resize(window.len(), 0.0);
         cube.read(&window, &mut buffer)?;
         for line in buffer.chunks_exact(info.cols) {
-            values.extend(line.iter().step_by(step).map(|&value| {
-                if crate::scene::is_valid(value, info.nodata) { value as f32 } else { f32::NAN }
-            }));
+            values.extend(
+                line.iter()
+                    .step_by(step)
+                    .map(|&value| if crate::scene::is_valid(value, info.nodata) { value as f32 } else { f32::NAN }),
+            );
         }
         row = if step == 1 { end } else { row + step };
     }

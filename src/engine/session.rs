@@ -156,7 +156,13 @@ impl Session {
         Ok(())
     }
 
-    fn show_scene(&self, id: RequestId, cube: Rc<dyn Cube>, bytes: u64, labels: Option<LabelMap>) -> Result<(), Refusal> {
+    fn show_scene(
+        &self,
+        id: RequestId,
+        cube: Rc<dyn Cube>,
+        bytes: u64,
+        labels: Option<LabelMap>,
+    ) -> Result<(), Refusal> {
         if self.control.is_running() {
             return Err("a job is running on the open scene; stop it before opening another".into());
         }

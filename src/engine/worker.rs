@@ -108,12 +108,14 @@ impl Outbox for Posting {
 /// `{ bytes: Uint8Array, files?: File[] }` → the request and its files.
 fn decode(data: &JsValue) -> Result<(Request, Vec<SharedSource>), String> {
     let field = |key: &str| Reflect::get(data, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED);
-    let bytes = field("bytes").dyn_into::<Uint8Array>().map_err(|_| "the engine got a message without bytes".to_owned())?;
+    let bytes =
+        field("bytes").dyn_into::<Uint8Array>().map_err(|_| "the engine got a message without bytes".to_owned())?;
     let request = postcard::from_bytes(&bytes.to_vec())
         .map_err(|error| format!("the engine did not understand a message ({error}); reload the page"))?;
     let mut files: Vec<SharedSource> = Vec::new();
     for file in field("files").dyn_into::<Array>().unwrap_or_default().iter() {
-        let file: File = file.dyn_into().map_err(|_: JsValue| "the engine got something that is not a file".to_owned())?;
+        let file: File =
+            file.dyn_into().map_err(|_: JsValue| "the engine got something that is not a file".to_owned())?;
         let reader = FileReaderSync::new().map_err(|error| describe(&error))?;
         files.push(Rc::new(BlobSource { name: file.name(), len: file.size() as u64, blob: file.into(), reader }));
     }

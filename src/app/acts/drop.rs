@@ -12,7 +12,8 @@ use crate::scene::OpenOptions;
 /// extension; for anything else dropped on an open scene the user is asked.
 pub fn on_page(store: Store, files: Vec<File>) {
     let (splits, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| extension(&file.name()) == "json");
-    let (models, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| extension(&file.name()) == "safetensors");
+    let (models, files): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| extension(&file.name()) == "safetensors");
     let mut groups = group(files);
     // With several, the largest is the scene.
     groups.sort_by(|a, b| size(b).total_cmp(&size(a)));
@@ -96,7 +97,7 @@ fn group(files: Vec<File>) -> Vec<Vec<File>> {
 fn companions(names: &[String]) -> Vec<Vec<usize>> {
     let lower: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     let mut taken = vec![false; names.len()];
-    let mut groups = Vec::new();
+    let mut groups: Vec<Vec<usize>> = Vec::new();
     for (header, name) in lower.iter().enumerate() {
         let Some(stem) = name.strip_suffix(".hdr") else { continue };
         taken[header] = true;

@@ -58,7 +58,8 @@ pub fn train(store: Store) {
             return;
         }
         let splits = store.splits.get_untracked();
-        let mut trained: Vec<u8> = splits.iter().flat_map(|split| split.train.iter().map(|pixel| pixel.class)).collect();
+        let mut trained: Vec<u8> =
+            splits.iter().flat_map(|split| split.train.iter().map(|pixel| pixel.class)).collect();
         trained.sort_unstable();
         trained.dedup();
         if trained.len() < 2 {
@@ -246,12 +247,8 @@ fn on_progress(store: Store, progress: Progress) {
         });
     }
     if let (Phase::Training, Some(loss)) = (progress.phase, progress.loss) {
-        let point = CurvePoint {
-            epoch: progress.done,
-            loss,
-            val_accuracy: progress.val_accuracy,
-            val_loss: progress.val_loss,
-        };
+        let point =
+            CurvePoint { epoch: progress.done, loss, val_accuracy: progress.val_accuracy, val_loss: progress.val_loss };
         store.curves.update(|curves| {
             if curves.len() <= progress.run {
                 curves.resize(progress.run + 1, Vec::new());

@@ -76,7 +76,9 @@ async fn write_bytes(store: Store, name: &str, bytes: &[u8]) {
 
 fn complain(store: Store, reason: &str) {
     if !COMPLAINED.replace(true) {
-        store.tell(format!("This browser cannot keep labels and models between visits ({reason}); take them away in step 5."));
+        store.tell(format!(
+            "This browser cannot keep labels and models between visits ({reason}); take them away in step 5."
+        ));
     }
 }
 
@@ -130,7 +132,8 @@ pub async fn remember_scene(store: Store, origin: &scene::Origin) {
     let session = match origin {
         scene::Origin::Teaching { seed } => Session::Teaching { seed: *seed },
         scene::Origin::Files(..) => {
-            let name = store.scene.with_untracked(|scene| scene.as_ref().map_or_else(String::new, |s| s.info.name.clone()));
+            let name =
+                store.scene.with_untracked(|scene| scene.as_ref().map_or_else(String::new, |s| s.info.name.clone()));
             Session::File { name }
         }
     };
@@ -156,7 +159,9 @@ pub async fn restore(store: Store, fingerprint: &str) -> Restored {
         store.tell(match restored.runs.len() {
             0 => format!("Your {labelled} labelled pixels of this scene were kept in this browser and are back."),
             1 => "Your labels, the map and the model of this scene were kept in this browser and are back.".to_owned(),
-            runs => format!("Your labels and {runs} maps and models of this scene were kept in this browser and are back."),
+            runs => {
+                format!("Your labels and {runs} maps and models of this scene were kept in this browser and are back.")
+            }
         });
     }
     restored
@@ -200,7 +205,9 @@ pub fn forget(store: Store) {
         storage::remove(&file_name("labels", &fingerprint)).await;
         storage::remove(&file_name("runs", &fingerprint)).await;
         storage::remove(SESSION).await;
-        store.tell("What this browser had kept of this scene is deleted; what is on the screen stays until you close it.");
+        store.tell(
+            "What this browser had kept of this scene is deleted; what is on the screen stays until you close it.",
+        );
     });
 }
 

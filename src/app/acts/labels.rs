@@ -23,7 +23,10 @@ const MOST_UNDOS: usize = 200;
 enum Edit {
     /// Indices and their former class numbers.
     Pixels(Vec<(usize, u8)>),
-    Everything { labels: Vec<u8>, classes: Vec<Class> },
+    Everything {
+        labels: Vec<u8>,
+        classes: Vec<Class>,
+    },
 }
 
 #[derive(Default)]

@@ -129,7 +129,9 @@ async fn settle(store: Store, opened: SceneOpened) {
     store.preset.set(presets::first_choice(&info));
     store.band.set(presets::first_band(&info));
     store.viewport.update(|viewport| viewport.forget(info.rows, info.cols));
-    store.announcement.set(format!("{} is open: {} rows, {} columns, {} bands.", info.name, info.rows, info.cols, info.bands));
+    store
+        .announcement
+        .set(format!("{} is open: {} rows, {} columns, {} bands.", info.name, info.rows, info.cols, info.bands));
     if info.kind == Kind::Labels {
         store.tell(format!(
             "{} holds class numbers rather than spectra; if it is the ground truth, open the scene first and add it in step 2.",

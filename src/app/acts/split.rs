@@ -64,7 +64,9 @@ pub fn outdate(store: Store) {
 pub async fn draw(store: Store) -> Result<(), String> {
     let labels = store.label_map().ok_or("There is no scene yet; open one first.")?;
     if labels.labels.iter().all(|&label| label == 0) {
-        return Err("No pixel is labelled yet; open the ground truth or brush a few pixels of each class in step 2.".into());
+        return Err(
+            "No pixel is labelled yet; open the ground truth or brush a few pixels of each class in step 2.".into()
+        );
     }
     let splits = match store.split_mode.get_untracked() {
         SplitMode::File => {

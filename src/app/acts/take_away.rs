@@ -43,7 +43,8 @@ fn save(store: Store, name: &str, mime: &str, bytes: &[u8]) {
     let options = BlobPropertyBag::new();
     options.set_type(mime);
     let parts = Array::of1(&Uint8Array::from(bytes));
-    let saved = Blob::new_with_u8_array_sequence_and_options(&parts, &options).ok().and_then(|blob| save_blob(name, &blob));
+    let saved =
+        Blob::new_with_u8_array_sequence_and_options(&parts, &options).ok().and_then(|blob| save_blob(name, &blob));
     match saved {
         Some(()) => store.announcement.set(format!("{name} is in your downloads.")),
         None => store.fail(format!("{name} could not be saved; check that this browser allows downloads.")),
@@ -126,14 +127,13 @@ pub fn model(store: Store) {
     let last = store.runs.with_untracked(Vec::len).saturating_sub(1);
     let wanted = store.shown_run.get_untracked().unwrap_or(last);
     spawn_local(async move {
-        let bytes = if wanted == last {
-            Some(current.bytes)
-        } else {
-            keep::read_model(store, wanted).await.map(Arc::new)
-        };
+        let bytes =
+            if wanted == last { Some(current.bytes) } else { keep::read_model(store, wanted).await.map(Arc::new) };
         match bytes {
             Some(bytes) => save(store, &name, "application/octet-stream", &bytes),
-            None => store.fail("This browser did not keep the model of that run; the last run's model is still at hand."),
+            None => {
+                store.fail("This browser did not keep the model of that run; the last run's model is still at hand.")
+            }
         }
     });
 }

@@ -40,7 +40,7 @@ fn lines(curves: &[Vec<CurvePoint>], read: Read, class: &'static str, x: &Axis, 
         .enumerate()
         .map(|(run, curve)| {
             let d = line(curve, read, x, y);
-            view! { <path class=class class:former=run < last d=d></path> }
+            view! { <path class=class class:former={run < last} d=d></path> }
         })
         .collect_view()
         .into_any()

@@ -49,7 +49,7 @@ pub fn Heatmap(confusion: Vec<Vec<u32>>, classes: Vec<Class>, look: Look, testid
                 );
                 let kind = if truth == mapped { "cell right" } else { "cell wrong" };
                 view! {
-                    <g class=kind class:strong=shade >= 55.0 style:--shade=format!("{:.1}%", if pixels == 0 { 0.0 } else { shade.max(4.0) })>
+                    <g class=kind class:strong={shade >= 55.0} style:--shade=format!("{:.1}%", if pixels == 0 { 0.0 } else { shade.max(4.0) })>
                         <rect x=x y=y width=cell - 1.0 height=cell - 1.0>
                             <title>{told}</title>
                         </rect>

@@ -47,8 +47,13 @@ fn frame(store: Store) -> Option<Frame> {
     let (from, to) = extent(xs.iter().copied())?;
     let is_good = |band: usize| good.get(band).copied().unwrap_or(true);
     let values = |pin: &Pin| {
-        let shown: Vec<f64> =
-            pin.values.iter().enumerate().filter(|&(band, _)| is_good(band)).map(|(_, &value)| f64::from(value)).collect();
+        let shown: Vec<f64> = pin
+            .values
+            .iter()
+            .enumerate()
+            .filter(|&(band, _)| is_good(band))
+            .map(|(_, &value)| f64::from(value))
+            .collect();
         extent(shown.into_iter())
     };
     let ranges: Vec<(f64, f64)> = store
@@ -62,7 +67,14 @@ fn frame(store: Store) -> Option<Frame> {
     let margin = if high > low { (high - low) * 0.05 } else { 0.0 };
     let low = if low >= 0.0 && low - margin < 0.0 { 0.0 } else { low - margin };
     let title = if scene.info.wavelengths_nm.is_some() { "wavelength (nm)" } else { "band" };
-    Some(Frame { xs, good, order: Arc::new(order), x: Axis::new(from, to, LEFT, RIGHT), y: Axis::new(low, high + margin, BOTTOM, TOP), title })
+    Some(Frame {
+        xs,
+        good,
+        order: Arc::new(order),
+        x: Axis::new(from, to, LEFT, RIGHT),
+        y: Axis::new(low, high + margin, BOTTOM, TOP),
+        title,
+    })
 }
 
 impl Frame {
@@ -298,7 +310,7 @@ fn Legend(store: Store, at_band: RwSignal<Option<usize>>) -> impl IntoView {
                         let values = pin.values.clone();
                         view! {
                             <li data-testid=format!("pin-{}", index + 1)>
-                                <span class="pin-number figure" style:--line=color_of(store, &pin)>{index + 1}</span>
+                                <span class="pin-number figure" style:--pin=color_of(store, &pin)>{index + 1}</span>
                                 <span class="figure">{format!("row {row}, col {col}")}</span>
                                 <span class="quiet pin-class">{name}</span>
                                 <span class="figure pin-value">

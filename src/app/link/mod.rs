@@ -25,7 +25,11 @@ use crate::engine::message::{Command, Event, Failure, Reply, Request, RequestId}
 enum Waiting {
     One(oneshot::Sender<Result<Event, Failure>>),
     /// So many events, e.g. the two files of an ENVI export.
-    Many { events: Vec<Event>, wanted: usize, done: oneshot::Sender<Result<Vec<Event>, Failure>> },
+    Many {
+        events: Vec<Event>,
+        wanted: usize,
+        done: oneshot::Sender<Result<Vec<Event>, Failure>>,
+    },
     /// The running job; its events are recognised by their kind.
     Job,
 }
@@ -104,7 +108,8 @@ fn give_up_waiting() {
         link.queue.clear();
         std::mem::take(&mut link.waiting)
     });
-    let gone = || Failure { message: "The engine was restarted meanwhile; please do that again.".into(), choices: None };
+    let gone =
+        || Failure { message: "The engine was restarted meanwhile; please do that again.".into(), choices: None };
     for (_, waiting) in waiting {
         match waiting {
             Waiting::One(done) => drop(done.send(Err(gone()))),

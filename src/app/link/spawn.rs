@@ -1,7 +1,7 @@
 //! Getting the engine: fetch and compile its module once, start a worker with it as often as needed.
 
 use js_sys::{Object, Reflect, WebAssembly};
-use leptos::prelude::Set;
+use leptos::prelude::{GetUntracked, Set};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{ReadableStreamDefaultReader, Response, Worker, WorkerOptions, WorkerType};
@@ -19,7 +19,8 @@ const WORKER: &str = "engine_worker.js";
 pub async fn compile(store: Store) -> Result<JsValue, String> {
     let window = web_sys::window().ok_or("There is no window to load the engine into.")?;
     let offline = |_| {
-        "The engine could not be fetched; check the connection to the server that gave you this page, then reload.".to_owned()
+        "The engine could not be fetched; check the connection to the server that gave you this page, then reload."
+            .to_owned()
     };
     let response: Response =
         JsFuture::from(window.fetch_with_str(MODULE)).await.map_err(offline)?.dyn_into().map_err(offline)?;
@@ -33,12 +34,15 @@ pub async fn compile(store: Store) -> Result<JsValue, String> {
         spawn_local(count(copy, store));
     }
     let refused = |error: JsValue| {
-        format!("This browser cannot compile the engine ({}); use a current Chrome, Edge, Firefox or Safari.", text(&error))
+        format!(
+            "This browser cannot compile the engine ({}); use a current Chrome, Edge, Firefox or Safari.",
+            text(&error)
+        )
     };
     let is_wasm = response.headers().get("content-type").ok().flatten().is_some_and(|t| t.contains("application/wasm"));
     if is_wasm {
         // Compiles while it downloads, and the browser may keep the compiled code.
-        let promise = js_sys::Promise::resolve(&response);
+        let promise: js_sys::Promise = js_sys::Promise::resolve(&response).unchecked_into();
         return JsFuture::from(WebAssembly::compile_streaming(&promise)).await.map(Into::into).map_err(refused);
     }
     let buffer = JsFuture::from(response.array_buffer().map_err(refused)?).await.map_err(refused)?;
@@ -53,7 +57,8 @@ async fn count(response: Response, store: Store) {
         None => header("content-length").and_then(|length| length.parse().ok()),
         Some(_) => None,
     };
-    let Some(reader) = response.body().and_then(|body| body.get_reader().dyn_into::<ReadableStreamDefaultReader>().ok())
+    let Some(reader) =
+        response.body().and_then(|body| body.get_reader().dyn_into::<ReadableStreamDefaultReader>().ok())
     else {
         return;
     };
@@ -73,7 +78,8 @@ pub fn start(module: &JsValue, lock: &str) -> Result<Worker, String> {
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
     options.set_name("engine");
-    let refused = |error: JsValue| format!("The engine's worker could not be started ({}); reload the page.", text(&error));
+    let refused =
+        |error: JsValue| format!("The engine's worker could not be started ({}); reload the page.", text(&error));
     let worker = Worker::new_with_options(WORKER, &options).map_err(refused)?;
     let greeting = Object::new();
     let set = |key: &str, value: &JsValue| Reflect::set(&greeting, &key.into(), value).map_err(refused);
@@ -88,7 +94,8 @@ pub fn start(module: &JsValue, lock: &str) -> Result<Worker, String> {
 pub fn when_released(lock: &str, gone: impl FnOnce() + 'static) {
     let Some(window) = web_sys::window() else { return };
     let Ok(locks) = Reflect::get(&window.navigator(), &"locks".into()) else { return };
-    let Some(request) = Reflect::get(&locks, &"request".into()).ok().and_then(|f| f.dyn_into::<js_sys::Function>().ok())
+    let Some(request) =
+        Reflect::get(&locks, &"request".into()).ok().and_then(|f| f.dyn_into::<js_sys::Function>().ok())
     else {
         return;
     };

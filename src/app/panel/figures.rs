@@ -31,7 +31,11 @@ fn figures_of(runs: &[Arc<Run>], read: impl Fn(&Accuracy) -> Option<f64>) -> Vec
 
 #[component]
 pub fn Figures(store: Store) -> impl IntoView {
-    let figure = move |name: &'static str, long: &'static str, testid: &'static str, unit: &'static str, read: fn(&Accuracy) -> f64| {
+    let figure = move |name: &'static str,
+                       long: &'static str,
+                       testid: &'static str,
+                       unit: &'static str,
+                       read: fn(&Accuracy) -> f64| {
         let value = move || spread(&figures_of(&shown_runs(store), |accuracy| Some(read(accuracy))));
         view! {
             <div class="big">

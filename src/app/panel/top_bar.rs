@@ -26,8 +26,8 @@ pub fn TopBar(store: Store) -> impl IntoView {
         <header class="top">
             <span class="name">
                 <svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true">
-                    <circle cx="12" cy="12" r="10.250"></circle>
-                    <path d="M3.500 15.500c2.500-.2 3-1.300 4.200-1.300 1.600 0 1.500 1 2.600.8 1.700-.4 1.100-7.500 3.200-7.500 1.800 0 1.400 4.600 3 4.600 1.100 0 1.500-.9 4-.9"></path>
+                    <circle cx="12" cy="12" r="10.25"></circle>
+                    <path d="M3.5 15.5c2.5-.2 3-1.3 4.2-1.3 1.6 0 1.5 1 2.6.8 1.7-.4 1.1-7.5 3.2-7.5 1.8 0 1.4 4.6 3 4.6 1.1 0 1.5-.9 4-.9"></path>
                 </svg>
                 "SigmaScope"
             </span>
@@ -55,10 +55,9 @@ pub fn Later(store: Store) -> impl IntoView {
                 "Federate",
                 "Federated rounds, in which several sites train one model without giving their scenes away, come in a later version.",
             ),
-            Area::Learn => (
-                "Learn",
-                "Lessons that show the model and weight scope alignment at work come in a later version.",
-            ),
+            Area::Learn => {
+                ("Learn", "Lessons that show the model and weight scope alignment at work come in a later version.")
+            }
         };
         view! {
             <main class="later" data-testid="later">

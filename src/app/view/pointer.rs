@@ -146,7 +146,9 @@ pub fn wheel(store: Store, event: &WheelEvent) {
         _ => 400.0,
     };
     let factor = (-event.delta_y() * unit * 0.0018).clamp(-1.0, 1.0).exp();
-    store.viewport.update(|viewport| viewport.zoom_at(f64::from(event.offset_x()), f64::from(event.offset_y()), factor));
+    store
+        .viewport
+        .update(|viewport| viewport.zoom_at(f64::from(event.offset_x()), f64::from(event.offset_y()), factor));
 }
 
 /// Arrows move the pixel under inspection, Enter pins or paints it, + − 0 zoom.

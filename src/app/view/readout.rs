@@ -22,8 +22,11 @@ pub fn Readout(store: Store) -> impl IntoView {
                 preset => presets::bands(preset, info).map(|bands| bands.to_vec()),
             }
         })?;
-        let values: Vec<String> =
-            bands.iter().filter_map(|&band| spectrum.values.get(band)).map(|&value| number::short(f64::from(value))).collect();
+        let values: Vec<String> = bands
+            .iter()
+            .filter_map(|&band| spectrum.values.get(band))
+            .map(|&value| number::short(f64::from(value)))
+            .collect();
         Some(values.join(" · "))
     };
     let class = move |map: RwSignal<Vec<u8>>, classes: RwSignal<Vec<Class>>| {

@@ -80,7 +80,7 @@ impl Viewport {
 
     /// At least a corner of the scene stays visible.
     fn keep_in_sight(&mut self) {
-        let margin = 48.0;
+        let margin = 48.0_f64;
         let (wide, high) = (self.scale * self.cols as f64, self.scale * self.rows as f64);
         let clamp = |start: f64, extent: f64, room: f64| {
             let margin = margin.min(extent).min(room);

@@ -63,7 +63,9 @@ fn EngineProgress(store: Store) -> impl IntoView {
         EngineState::Fetching { received, total } => {
             let share = total.map(|total| (received as f64 / total.max(1) as f64).min(1.0));
             let text = match total {
-                Some(total) => format!("Loading the engine, {} of {}", number::megabytes(received), number::megabytes(total)),
+                Some(total) => {
+                    format!("Loading the engine, {} of {}", number::megabytes(received), number::megabytes(total))
+                }
                 None => format!("Loading the engine, {}", number::megabytes(received)),
             };
             view! {

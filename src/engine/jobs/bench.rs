@@ -83,10 +83,9 @@ fn prepare(case: BenchCase, device: &Device) -> Result<(Act, f64), Stop> {
             Ok((Box::new(act), 3.0 * ssa_flop()))
         }
         // Depth 1 and interval 1: patch embedding, one block of full attention, and the head.
-        BenchCase::FullAttentionBlock => network(
-            Config { depth: 1, interval: 1, features: [0; 4], spectral_blocks: 1, ..base() },
-            device,
-        ),
+        BenchCase::FullAttentionBlock => {
+            network(Config { depth: 1, interval: 1, features: [0; 4], spectral_blocks: 1, ..base() }, device)
+        }
         BenchCase::NanoForward => network(Config::nano(Task::Segmentation, TILE, COMPONENTS, CLASSES), device),
         BenchCase::BaseForward => network(base(), device),
         BenchCase::TinyForward => network(Config::tiny(Task::Segmentation, [32, 32], 8, 6), device),

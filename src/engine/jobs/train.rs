@@ -50,8 +50,7 @@ fn prepare(
         if now_s() - last_s > 0.1 {
             last_s = now_s();
             let (elapsed_s, remaining_s) = pace.at(done, total);
-            let progress =
-                Progress { done, total, elapsed_s, remaining_s, runs, ..Progress::new(Phase::Preparing) };
+            let progress = Progress { done, total, elapsed_s, remaining_s, runs, ..Progress::new(Phase::Preparing) };
             session.post(id, Event::Progress(progress));
         }
         ControlFlow::Continue(())
