@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::labels::{Accuracy, Class, LabelMap, Split};
 use crate::scene::{OpenOptions, SceneInfo, Variable};
+pub use crate::train::ModelInfo;
 use crate::train::TrainConfig;
 
 /// A number that the page chooses; events that answer a request carry it back.
@@ -295,17 +296,6 @@ pub struct RunResult {
     pub map_s: f64,
     /// The trained model as a file, so that it survives the worker.
     pub model: serde_bytes::ByteBuf,
-}
-
-/// What is known of a model file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelInfo {
-    pub config: TrainConfig,
-    pub bands: usize,
-    pub classes: Vec<Class>,
-    pub parameters: u64,
-    /// The scene it was trained on.
-    pub scene: String,
 }
 
 /// One thing to time.

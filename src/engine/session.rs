@@ -7,7 +7,7 @@ use super::control::Control;
 use super::message::{Command, DeviceChoice, Event, Failure, Reply, Request, RequestId, SceneOpened};
 use super::render::Renderer;
 use super::{device, jobs};
-use crate::labels::{self, LabelMap};
+use crate::labels::{self, LabelMap, SplitFile};
 use crate::scene::{self, Cube, OpenOptions, SceneError, SharedSource, Window};
 use crate::train::TrainedModel;
 
@@ -110,9 +110,10 @@ impl Session {
                 self.post(id, Event::SplitMade(split));
             }
             Command::OpenSplit { labels } => {
-                let bytes = read_whole(one_file(files)?, MAX_SPLIT_BYTES)?;
-                let opened = labels::read_splits(&bytes, &labels)?;
-                self.post(id, opened.into());
+                let file = one_file(files)?;
+                let bytes = read_whole(file, MAX_SPLIT_BYTES)?;
+                let SplitFile { splits, labels, notes } = labels::read_split_file(file.name(), &bytes, &labels)?;
+                self.post(id, Event::SplitsOpened { splits, labels, notes });
             }
             Command::Train(job) => jobs::train(self, id, *job).await?,
             Command::Map { test } => jobs::map(self, id, test).await?,

@@ -1,9 +1,19 @@
 //! Class tables, ground truth, splits and accuracy: plain arithmetic on class numbers.
 
 mod accuracy;
+mod accuracy_csv;
+mod official_split;
+mod regions;
+mod split;
+mod split_file;
 
-pub use accuracy::Accuracy;
+pub use accuracy::{Accuracy, AccuracyError, Spread, Summary};
+pub use accuracy_csv::{RunFigures, accuracy_csv, summary_csv};
+pub use official_split::{OfficialRule, OfficialSplit, official_split};
+pub use regions::UnknownClass;
 use serde::{Deserialize, Serialize};
+pub use split::{SplitError, random_split};
+pub use split_file::{HOLD_OUT, SplitFile, SplitFileError, read_split_file};
 
 /// One class of a scene. Class numbers start at 1; 0 means "unlabelled".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,22 @@
 //! [`open`] turns one or two dropped files into a [`Scene`]: a description and a lazy reader. Values are read window by
 //! window, so memory does not grow with the file.
 
+mod envi;
+#[cfg(not(target_arch = "wasm32"))]
+mod files;
+// mod geotiff;
+mod inflate;
+mod inspect;
+mod matlab;
+mod numpy;
+mod open;
+mod samples;
+mod shape;
 mod source;
+mod statistics;
+mod strided;
+mod variables;
+mod wavelength;
 
 use std::ops::Range;
 
@@ -11,8 +26,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 #[cfg(not(target_arch = "wasm32"))]
+pub use files::open_path;
+pub use inspect::{Inspection, PixelValue, inspect};
+pub use open::open;
+#[cfg(not(target_arch = "wasm32"))]
 pub use source::FileSource;
 pub use source::{MemorySource, SharedSource, Source, SourceError, check_range};
+pub use statistics::{BandStatistics, Statistics, is_valid, mean, scan, value};
 
 /// The file formats that can be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,9 +134,9 @@ pub struct Window {
 }
 
 impl Window {
-    /// Number of samples.
+    /// Number of samples; `usize::MAX` where the product does not fit (32-bit wasm, a file of gigabytes).
     pub fn len(&self) -> usize {
-        self.rows.len() * self.cols.len() * self.bands.len()
+        self.rows.len().saturating_mul(self.cols.len()).saturating_mul(self.bands.len())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -166,6 +186,18 @@ pub enum SceneError {
     MissingCompanion { name: String, what: String },
     #[error("the window {window:?} does not fit the scene of {rows} × {cols} × {bands}")]
     Window { window: Window, rows: usize, cols: usize, bands: usize },
+}
+
+impl SceneError {
+    /// The file is broken.
+    pub(crate) fn malformed(name: &str, what: impl Into<String>) -> Self {
+        Self::Malformed { name: name.to_owned(), what: what.into() }
+    }
+
+    /// The file is sound but cannot be opened here.
+    pub(crate) fn unsupported(name: &str, what: impl Into<String>) -> Self {
+        Self::Unsupported { name: name.to_owned(), what: what.into() }
+    }
 }
 
 /// What the user chose where a file leaves a choice.

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::preprocess::FitOptions;
+
 /// The sizes of HyperSIGMA, with the names of the paper, and our own small ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -24,6 +26,18 @@ impl ModelSize {
             Self::Base | Self::Large | Self::Huge => 8,
         }
     }
+}
+
+/// How the spectra of a scene become the network's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// Principal components, each with variance 1: the official recipe. Components of pure noise become as loud as all
+    /// others.
+    Whitened,
+    /// Bands are first divided by the deviation that the other bands do not explain, an estimate of their noise; then
+    /// principal components, each divided by the square root of its standard deviation.
+    NoiseAdjusted,
 }
 
 /// Random changes of the scene while training; each is drawn anew every step.
@@ -74,7 +88,11 @@ pub struct TrainConfig {
     pub size: ModelSize,
     /// Spatial patch in pixels (1, 2, 4, 8 or 16); `None` leaves it to the size's own rule.
     pub patch: Option<usize>,
-    /// Principal components kept of the spectrum.
+    /// Channels of a token; `None` leaves it to the size. A multiple of the size's number of heads.
+    pub width: Option<usize>,
+    /// How spectra become components.
+    pub input: Input,
+    /// Components kept of the spectrum.
     pub components: usize,
     /// Longest side of a tile in pixels; a smaller scene is one tile.
     pub tile: usize,
@@ -120,7 +138,9 @@ impl TrainConfig {
         Self {
             size,
             patch: None,
-            components: 30,
+            width: None,
+            input: if small { Input::NoiseAdjusted } else { Input::Whitened },
+            components: if small { 30 } else { 20 },
             tile: 160,
             tile_overlap: 32,
             epochs: 120,
@@ -144,6 +164,14 @@ impl TrainConfig {
         }
     }
 
+    /// How the scene is projected.
+    pub fn projection(&self) -> FitOptions {
+        match self.input {
+            Input::Whitened => FitOptions::whitened(self.components),
+            Input::NoiseAdjusted => FitOptions::noise_adjusted(self.components),
+        }
+    }
+
     /// The patch that is used.
     pub fn patch(&self) -> usize {
         self.patch.unwrap_or(self.size.default_patch())
@@ -162,6 +190,8 @@ impl TrainConfig {
         } = self.augmentation;
         let patch = self.patch();
         check(matches!(patch, 1 | 2 | 4 | 8 | 16), "patch", &patch, "1, 2, 4, 8 or 16 pixels")?;
+        let width = self.width.unwrap_or(64);
+        check((1..=4096).contains(&width), "width", &width, "from 1 to 4096 channels")?;
         check((1..=1000).contains(&self.components), "components", &self.components, "from 1 to 1000")?;
         check(
             (4 * patch..=1024).contains(&self.tile),

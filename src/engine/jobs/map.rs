@@ -7,7 +7,7 @@ use super::super::message::{Event, MapRows, Phase, Progress, RequestId, RunResul
 use super::super::session::{Refusal, Session};
 use super::pace::Pace;
 use super::{BUSY, Stop, conclude, listen};
-use crate::labels::{Accuracy, Class, LabelMap, LabelledPixel, Split};
+use crate::labels::{Accuracy, LabelMap, LabelledPixel, Split};
 use crate::scene::Cube;
 use crate::train::{CubeView, Mapper, TrainedModel};
 
@@ -81,15 +81,7 @@ pub(super) async fn map_scene(
             session.post(phase.id, Event::MapRows(MapRows { row, col, rows, cols, labels: block.labels.into() }));
         }
     }
-    let accuracy = measure(&map, test, &map.classes);
-    Ok((map, accuracy))
-}
-
-/// `None` without test pixels.
-fn measure(map: &LabelMap, test: &[LabelledPixel], classes: &[Class]) -> Option<Accuracy> {
-    if test.is_empty() {
-        return None;
-    }
-    let pairs = test.iter().filter_map(|pixel| Some((pixel.class, *map.labels.get(pixel.index as usize)?)));
-    Some(Accuracy::from_pairs(pairs, classes.len()))
+    // Without test pixels there is nothing to measure; with some, a failure to measure is worth telling.
+    let accuracy = if test.is_empty() { None } else { Some(Accuracy::of_map(&map.labels, test, map.classes.len())) };
+    Ok((map, accuracy.transpose().map_err(Refusal::from)?))
 }

@@ -1,0 +1,172 @@
+//! Parameters of a network while it is built: where their values come from and what they are officially called.
+//!
+//! A module asks the [`Builder`] for a parameter by its official name and shape; the builder asks the
+//! [`ParameterSource`] for values and notes the parameter in the table that saving, loading and the optimiser use.
+
+use burn::module::{Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData};
+use thiserror::Error;
+
+/// Where the values of parameters come from: random initialisation, a file, a formula.
+pub trait ParameterSource {
+    /// The values of the parameter `name` of the official `shape`, row-major.
+    ///
+    /// # Errors
+    /// [`ParameterError`] when the source has no such parameter, or one of another shape.
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ParameterError>;
+
+    /// Shape and values of something that an official checkpoint holds but the network never uses; `None` if the source
+    /// has no such thing.
+    ///
+    /// # Errors
+    /// [`ParameterError`] when the source has it but cannot give it.
+    fn unused(&mut self, name: &str, shape: &[usize]) -> Result<Option<(Vec<usize>, Vec<f32>)>, ParameterError> {
+        Ok(Some((shape.to_vec(), self.values(name, shape)?)))
+    }
+}
+
+/// Parameters that do not fit the network.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ParameterError {
+    #[error("the file is not a safetensors file: {0}")]
+    Malformed(String),
+    #[error("the file has no parameter {name}; it belongs to another network")]
+    Missing { name: String },
+    #[error(
+        "{name} has the shape {found:?} in the file but {expected:?} in the network; the file belongs to another size, tile or number of classes"
+    )]
+    Shape { name: String, expected: Vec<usize>, found: Vec<usize> },
+    #[error("{name} holds numbers of type {dtype}, which are not supported; convert the file to F32")]
+    Type { name: String, dtype: String },
+    #[error("the file holds {name}, which this network does not have")]
+    Unexpected { name: String },
+}
+
+/// How a parameter lies in the network compared with its official shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// The same order of values.
+    Same,
+    /// Officially `[out, in…]`, here `[in…, out]`: a linear map or a convolution as a matrix applied from the right.
+    Transposed,
+}
+
+/// One trainable parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// The key of the official state dict.
+    pub name: String,
+    /// Stays the same through optimiser steps, moves between devices and loading.
+    pub id: ParamId,
+    /// The official shape.
+    pub shape: Vec<usize>,
+    pub layout: Layout,
+}
+
+impl Parameter {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Does weight decay apply? Not to vectors, biases and position tables (official behaviour 29).
+    pub fn decays(&self) -> bool {
+        self.shape.len() > 1 && !self.name.ends_with(".bias") && !self.name.contains("pos_embed")
+    }
+
+    /// Official order → order in the network.
+    pub fn from_official(&self, values: Vec<f32>) -> Vec<f32> {
+        match self.layout {
+            Layout::Same => values,
+            Layout::Transposed => transpose(&values, self.shape[0]),
+        }
+    }
+
+    /// Order in the network → official order.
+    pub fn to_official(&self, values: Vec<f32>) -> Vec<f32> {
+        match self.layout {
+            Layout::Same => values,
+            Layout::Transposed => transpose(&values, self.len() / self.shape[0].max(1)),
+        }
+    }
+}
+
+/// `[rows, n / rows]` → `[n / rows, rows]`, in blocks that fit the cache.
+fn transpose(values: &[f32], rows: usize) -> Vec<f32> {
+    const BLOCK: usize = 32;
+    let cols = values.len() / rows.max(1);
+    let mut out = vec![0.0; values.len()];
+    for row in (0..rows).step_by(BLOCK) {
+        for col in (0..cols).step_by(BLOCK) {
+            for r in row..(row + BLOCK).min(rows) {
+                for c in col..(col + BLOCK).min(cols) {
+                    out[c * rows + r] = values[r * cols + c];
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Builds parameters and keeps their table.
+pub struct Builder<'a> {
+    source: &'a mut dyn ParameterSource,
+    device: &'a Device,
+    table: Vec<Parameter>,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(source: &'a mut dyn ParameterSource, device: &'a Device) -> Self {
+        Self { source, device, table: Vec::new() }
+    }
+
+    pub fn device(&self) -> &Device {
+        self.device
+    }
+
+    /// The table of everything built, in order.
+    pub fn finish(self) -> Vec<Parameter> {
+        self.table
+    }
+
+    /// A vector: bias, gain.
+    pub fn vector(&mut self, name: String, len: usize) -> Result<Param<Tensor<1>>, ParameterError> {
+        self.parameter(name, vec![len], Layout::Same, [len])
+    }
+
+    /// A matrix `[in, out]` that is officially `[out, in…]` with these dimensions `in…` (a convolution has several).
+    pub fn map(&mut self, name: String, input: &[usize], out: usize) -> Result<Param<Tensor<2>>, ParameterError> {
+        let shape = [&[out], input].concat();
+        self.parameter(name, shape, Layout::Transposed, [input.iter().product(), out])
+    }
+
+    /// A matrix whose values lie as in the official `shape`.
+    pub fn matrix(
+        &mut self,
+        name: String,
+        shape: &[usize],
+        ours: [usize; 2],
+    ) -> Result<Param<Tensor<2>>, ParameterError> {
+        self.parameter(name, shape.to_vec(), Layout::Same, ours)
+    }
+
+    fn parameter<const D: usize>(
+        &mut self,
+        name: String,
+        shape: Vec<usize>,
+        layout: Layout,
+        ours: [usize; D],
+    ) -> Result<Param<Tensor<D>>, ParameterError> {
+        let values = self.source.values(&name, &shape)?;
+        let mut entry = Parameter { name, id: ParamId::new(), shape, layout };
+        let values = entry.from_official(values);
+        let param = Param::from_tensor(Tensor::from_data(TensorData::new(values, ours), self.device));
+        entry.id = param.id;
+        self.table.push(entry);
+        Ok(param)
+    }
+}

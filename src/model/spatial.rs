@@ -1,0 +1,68 @@
+//! The spatial encoder: tokens are patches of the tile.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use super::attention::Tokens;
+use super::block::Block;
+use super::config::Config;
+use super::parameters::{Builder, ParameterError};
+use super::pass::Pass;
+use super::patch_embed::PatchEmbed;
+use super::pyramid::{Feature, Level};
+
+/// A vision transformer over patches; four of its block outputs become features of their own scales. The official
+/// final norm exists in checkpoints but is never applied (SpatViT_fusion.py:444).
+#[derive(Module, Debug)]
+pub struct SpatialEncoder {
+    patch_embed: PatchEmbed,
+    /// `[N, D]`
+    pos_embed: Param<Tensor<2>>,
+    blocks: Vec<Block>,
+    /// Shallowest first.
+    levels: Vec<Level>,
+    /// After which block each feature is taken.
+    features: [usize; 4],
+}
+
+impl SpatialEncoder {
+    pub fn new(builder: &mut Builder, config: &Config) -> Result<Self, ParameterError> {
+        let [rows, cols] = config.grid();
+        let (count, dim) = (rows * cols, config.embed_dim);
+        let pos_embed = builder.matrix("spat_encoder.pos_embed".into(), &[1, count, dim], [count, dim])?;
+        let patch_embed = PatchEmbed::new(builder, "spat_encoder.patch_embed", config)?;
+        let blocks = (0..config.depth)
+            .map(|i| Block::new(builder, &format!("spat_encoder.blocks.{i}"), config, i))
+            .collect::<Result<_, _>>()?;
+        let levels = config
+            .scales()
+            .into_iter()
+            .enumerate()
+            .map(|(i, scale)| Level::new(builder, &format!("spat_encoder.fpn{}", i + 1), dim, scale))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { patch_embed, pos_embed, blocks, levels, features: config.features })
+    }
+
+    /// `[B, C, H, W]` → four features, shallowest first.
+    pub fn forward(&self, x: Tensor<4>, pass: &mut Pass) -> Vec<Feature<'_>> {
+        let (x, tokens) = self.patch_embed.forward(x); // [B * N, D]
+        let Tokens { batch, .. } = tokens;
+        let (count, dim) = (tokens.count(), x.dims()[1]);
+        let x = x.reshape([batch, count, dim]); // [B, N, D]
+        pass.record("spat.patch_embed", || x.clone());
+        let mut x = (x + self.pos_embed.val().unsqueeze::<3>()).reshape([batch * count, dim]); // [B * N, D]
+
+        let mut features = Vec::with_capacity(4);
+        for (i, block) in self.blocks.iter().enumerate() {
+            pass.enter("spat", i);
+            x = block.forward(x, tokens, pass); // [B * N, D]
+            pass.record(format_args!("spat.block.{i}"), || x.clone().reshape([batch, count, dim]));
+            for (j, level) in self.levels.iter().enumerate().filter(|(j, _)| self.features[*j] == i) {
+                let feature = Feature::new(x.clone().reshape([batch, count, dim]), tokens.grid, level);
+                pass.record(format_args!("spat.fpn_out.{}", j + 1), || feature.map());
+                features.push(feature);
+            }
+        }
+        features
+    }
+}

@@ -1,0 +1,115 @@
+//! Principal component analysis with whitening, as the official recipe has it (ImageClassification/model/split_data.py:36-41).
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use super::PreprocessError;
+use super::eigen::symmetric_eigen;
+use super::moments::moments;
+use super::projection::{Projection, Scaling};
+use crate::scene::Cube;
+
+/// What becomes of the spectrum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// The first principal components.
+    Pca {
+        components: usize,
+        /// Divide each component by its standard deviation.
+        whiten: bool,
+    },
+    /// Every usable band for itself, less its mean, divided by its standard deviation.
+    Standardise,
+}
+
+/// How to prepare a scene.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FitOptions {
+    pub method: Method,
+    /// Bring the whole cube to 0..1 first, by its smallest and largest value. Whitening undoes it but for rounding; it
+    /// matters without.
+    pub scale: bool,
+}
+
+impl FitOptions {
+    /// The official recipe: so many whitened components of the scaled cube.
+    pub fn whitened(components: usize) -> Self {
+        Self { method: Method::Pca { components, whiten: true }, scale: true }
+    }
+}
+
+/// Variances below this share of the largest are rounding noise: whitening would blow it up.
+const RANK_TOLERANCE: f64 = 1e-13;
+
+/// Fits a projection to every pixel of a scene that has data in all usable bands, labelled or not.
+///
+/// Bands that the file marks as bad, or that hold no data in most pixels, are left out. The covariance is streamed, so
+/// memory does not grow with the scene. `report(done, total)` counts rows (each is read twice); `Break` stops.
+///
+/// A scene with fewer independent bands than components asked for gives as many components as it has: see
+/// [`Projection::len`].
+///
+/// # Errors
+/// [`PreprocessError`] when the scene cannot be read, has no data, is constant, no component is asked for, or `report` stops.
+pub fn fit_projection(
+    cube: &dyn Cube,
+    options: &FitOptions,
+    report: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Projection, PreprocessError> {
+    if matches!(options.method, Method::Pca { components: 0, .. }) {
+        return Err(PreprocessError::NoComponents);
+    }
+    let info = cube.info();
+    let moments = moments(cube, report)?;
+    let n = moments.bands.len();
+    // Scaling is affine, so its effect on mean and covariance is exact and needs no pass of its own.
+    let scaling = (options.scale && moments.max > moments.min)
+        .then(|| Scaling { offset: moments.min, factor: 1.0 / (moments.max - moments.min) });
+    let (offset, factor) = scaling.map_or((0.0, 1.0), |scaling| (scaling.offset, scaling.factor));
+    let mean: Vec<f64> = moments.mean.iter().map(|mean| (mean - offset) * factor).collect();
+    let covariance: Vec<f64> = moments.covariance.iter().map(|value| value * factor * factor).collect();
+
+    let diagonal: Vec<f64> = (0..n).map(|band| covariance[band * n + band].max(0.0)).collect();
+    let total_variance: f64 = diagonal.iter().sum();
+    // A constant band leaves only the rounding of its mean.
+    let constant = |band: usize| diagonal[band].sqrt() <= (mean[band].abs() + (offset * factor).abs()) * 1e-14;
+    let constant: Vec<bool> = (0..n).map(constant).collect();
+    if constant.iter().all(|constant| *constant) {
+        return Err(PreprocessError::Constant { name: info.name.clone() });
+    }
+    let wavelengths_nm = info.wavelengths_nm.clone().filter(|list| list.len() == info.bands);
+    let mut projection = Projection {
+        scene_bands: info.bands,
+        bands: moments.bands,
+        wavelengths_nm,
+        pixels: moments.pixels,
+        scaling,
+        mean,
+        components: Vec::new(),
+        variance: Vec::new(),
+        divisor: Vec::new(),
+        total_variance,
+    };
+    match options.method {
+        Method::Standardise => {
+            projection.divisor = (0..n).map(|band| if constant[band] { 1.0 } else { diagonal[band].sqrt() }).collect();
+            projection.variance = diagonal;
+        }
+        Method::Pca { components, whiten } => {
+            let eigen =
+                symmetric_eigen(&covariance, n).ok_or_else(|| PreprocessError::Eigen { name: info.name.clone() })?;
+            let smallest = eigen.values[0] * RANK_TOLERANCE;
+            let kept = eigen.values.iter().take(components).take_while(|value| **value > smallest).count();
+            if kept == 0 {
+                return Err(PreprocessError::Constant { name: info.name.clone() });
+            }
+            projection.variance = eigen.values[..kept].to_vec();
+            projection.components = eigen.vectors[..kept * n].to_vec();
+            projection.divisor =
+                projection.variance.iter().map(|variance| if whiten { variance.sqrt() } else { 1.0 }).collect();
+        }
+    }
+    Ok(projection)
+}

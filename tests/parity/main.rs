@@ -1,0 +1,11 @@
+//! The network against numbers that the official PyTorch code computed (`../shared/reference`), on the CPU and on Vulkan.
+//!
+//! The tiny networks are also checked from samples in `tests/fixtures`, so that a clone without `../shared` still checks
+//! them end to end; their weights and inputs follow the reference's formula.
+
+mod base;
+mod files;
+mod network;
+mod ops;
+mod reference;
+mod tiny;

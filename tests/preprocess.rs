@@ -1,0 +1,11 @@
+//! Preparation of scenes against the reference of the official code (tests/fixtures/preprocess, made with NumPy and
+//! scikit-learn; see the README there), and on awkward scenes.
+
+#[path = "preprocess/awkward.rs"]
+mod awkward;
+#[path = "preprocess/cube.rs"]
+mod cube;
+#[path = "preprocess/reference.rs"]
+mod reference;
+#[path = "preprocess/splits.rs"]
+mod splits;
