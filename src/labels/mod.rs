@@ -1,8 +1,12 @@
 //! Class tables, ground truth, splits and accuracy: plain arithmetic on class numbers.
 
 mod accuracy;
+mod ground_truth;
+mod palette;
 
 pub use accuracy::Accuracy;
+pub use ground_truth::{GroundTruthError, read_labels};
+pub use palette::class_color;
 use serde::{Deserialize, Serialize};
 
 /// One class of a scene. Class numbers start at 1; 0 means "unlabelled".
