@@ -5,6 +5,8 @@
 mod awkward;
 #[path = "preprocess/cube.rs"]
 mod cube;
+#[path = "preprocess/noise_adjusted.rs"]
+mod noise_adjusted;
 #[path = "preprocess/reference.rs"]
 mod reference;
 #[path = "preprocess/splits.rs"]

@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn tile_owner_field(tiling: &Tiling, overlap: usize, off: impl Fn(usize) -> f32) -> Vec<f32> {
-        let owner = super::super::tile_owner(tiling.rows, tiling.cols, tiling.tile, overlap).expect("valid sizes");
+        let owner = super::super::tile_owner(tiling.rows, tiling.cols, tiling.tile.0, overlap).expect("valid sizes");
         owner.into_iter().map(off).collect()
     }
 

@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::PreprocessError;
-use super::eigen::symmetric_eigen;
+use super::eigen::{Eigen, symmetric_eigen};
 use super::moments::moments;
 use super::projection::{Projection, Scaling};
 use crate::scene::Cube;
 
 /// What becomes of the spectrum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// The first principal components.
@@ -20,12 +20,17 @@ pub enum Method {
         /// Divide each component by its standard deviation.
         whiten: bool,
     },
+    /// Every band is first divided by its residual deviation (what the other bands do not explain of it, an estimate of
+    /// its noise: Roger, "Principal components transform with simple, automatic noise adjustment", 1996), so that loud
+    /// bands do not drown fine ones; then principal components, component i divided by its standard deviation to the
+    /// power `whitening` (0: not at all, 1: all equally strong), and all together so that the mean square is 1.
+    NoiseAdjusted { components: usize, whitening: f64 },
     /// Every usable band for itself, less its mean, divided by its standard deviation.
     Standardise,
 }
 
 /// How to prepare a scene.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FitOptions {
     pub method: Method,
     /// Bring the whole cube to 0..1 first, by its smallest and largest value. Whitening undoes it but for rounding; it
@@ -38,10 +43,35 @@ impl FitOptions {
     pub fn whitened(components: usize) -> Self {
         Self { method: Method::Pca { components, whiten: true }, scale: true }
     }
+
+    /// What few labels learn most from: so many half-whitened components of noise-adjusted bands.
+    pub fn noise_adjusted(components: usize) -> Self {
+        Self { method: Method::NoiseAdjusted { components, whitening: 0.5 }, scale: true }
+    }
 }
 
 /// Variances below this share of the largest are rounding noise: whitening would blow it up.
 const RANK_TOLERANCE: f64 = 1e-13;
+
+/// Added to every band's variance before it is explained by the others, as a share of the mean variance: bands that are
+/// copies of others would have no residual at all.
+const RIDGE: f64 = 1e-7;
+
+impl Eigen {
+    /// How many of the first `components` are more than rounding noise.
+    fn kept(&self, components: usize) -> usize {
+        let smallest = self.values.first().map_or(0.0, |largest| largest * RANK_TOLERANCE);
+        self.values.iter().take(components).take_while(|value| **value > smallest).count()
+    }
+}
+
+/// One over the residual deviation of each band: `√((C + ridge)⁻¹)ᵦᵦ`.
+fn residual_factors(covariance: &[f64], n: usize) -> Option<Vec<f64>> {
+    let eigen = symmetric_eigen(covariance, n)?;
+    let ridge = (0..n).map(|band| covariance[band * n + band]).sum::<f64>() / n as f64 * RIDGE;
+    let part = |band: usize, k: usize| eigen.vectors[k * n + band].powi(2) / (eigen.values[k].max(0.0) + ridge);
+    Some((0..n).map(|band| (0..n).map(|k| part(band, k)).sum::<f64>().sqrt()).collect())
+}
 
 /// Fits a projection to every pixel of a scene that has data in all usable bands, labelled or not.
 ///
@@ -58,7 +88,7 @@ pub fn fit_projection(
     options: &FitOptions,
     report: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Projection, PreprocessError> {
-    if matches!(options.method, Method::Pca { components: 0, .. }) {
+    if matches!(options.method, Method::Pca { components: 0, .. } | Method::NoiseAdjusted { components: 0, .. }) {
         return Err(PreprocessError::NoComponents);
     }
     let info = cube.info();
@@ -97,11 +127,29 @@ pub fn fit_projection(
             projection.divisor = (0..n).map(|band| if constant[band] { 1.0 } else { diagonal[band].sqrt() }).collect();
             projection.variance = diagonal;
         }
+        Method::NoiseAdjusted { components, whitening } => {
+            let fail = || PreprocessError::Eigen { name: info.name.clone() };
+            let factors = residual_factors(&covariance, n).ok_or_else(fail)?;
+            let adjusted: Vec<f64> =
+                covariance.iter().enumerate().map(|(at, value)| value * factors[at / n] * factors[at % n]).collect();
+            let eigen = symmetric_eigen(&adjusted, n).ok_or_else(fail)?;
+            let kept = eigen.kept(components);
+            if kept == 0 {
+                return Err(PreprocessError::Constant { name: info.name.clone() });
+            }
+            let variance = &eigen.values[..kept];
+            let mean_square = variance.iter().map(|value| value.powf(1.0 - whitening)).sum::<f64>() / kept as f64;
+            projection.divisor =
+                variance.iter().map(|value| value.powf(whitening / 2.0) * mean_square.sqrt()).collect();
+            projection.variance = variance.to_vec();
+            projection.components =
+                eigen.vectors[..kept * n].iter().enumerate().map(|(at, value)| value * factors[at % n]).collect();
+            projection.total_variance = (0..n).map(|band| adjusted[band * n + band]).sum();
+        }
         Method::Pca { components, whiten } => {
             let eigen =
                 symmetric_eigen(&covariance, n).ok_or_else(|| PreprocessError::Eigen { name: info.name.clone() })?;
-            let smallest = eigen.values[0] * RANK_TOLERANCE;
-            let kept = eigen.values.iter().take(components).take_while(|value| **value > smallest).count();
+            let kept = eigen.kept(components);
             if kept == 0 {
                 return Err(PreprocessError::Constant { name: info.name.clone() });
             }

@@ -32,11 +32,12 @@ pub struct Projection {
     pub scaling: Option<Scaling>,
     /// One a used band, after scaling.
     pub mean: Vec<f64>,
-    /// `[component][used band]`, unit length each; empty where every used band is a component for itself.
+    /// `[component][used band]`, unit length each (times the bands' own factors where they are noise-adjusted); empty where every used band is a component for itself.
     pub components: Vec<f64>,
     /// Variance of each component (divided by n − 1) before division.
     pub variance: Vec<f64>,
-    /// Each component is divided by this: its standard deviation where whitened, otherwise 1.
+    /// Each component is divided by this: its standard deviation where whitened, a power of it where noise-adjusted,
+    /// otherwise 1.
     pub divisor: Vec<f64>,
     /// Of all used bands together.
     pub total_variance: f64,

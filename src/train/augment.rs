@@ -62,7 +62,7 @@ pub fn augmented(
     augmentation: &Augmentation,
     generator: &mut ChaCha8Rng,
 ) -> Sample {
-    let mut moved = |jitter: usize| generator.random_range(0..=2 * jitter as isize) - jitter as isize;
+    let mut moved = |jitter: usize| generator.random_range(0..=2 * jitter) as isize - jitter as isize;
     let origin = (cut.origin.0 + moved(cut.jitter.0), cut.origin.1 + moved(cut.jitter.1));
     let views: Vec<Dihedral> = Dihedral::all(cut.height, cut.width)
         .into_iter()
