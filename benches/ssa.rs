@@ -16,9 +16,10 @@ use sigmascope::kernels::{
 use std::hint::black_box;
 use std::time::Instant;
 
-/// What is run, in JSON's `case`: our Nano on an Indian Pines tile (145 / 8), Base on a 128 tile, Base's spectral encoder.
+/// What is run, in JSON's `case`: our Nano on Indian Pines as one tile (145 / 2), Base on a 128 tile, Base's spectral
+/// encoder.
 const SHAPES: [(&str, SamplingShape); 3] = [
-    ("nano", SamplingShape { batch: 1, heads: 3, rows: 18, cols: 18, head_dim: 64, points: 8 }),
+    ("nano", SamplingShape { batch: 1, heads: 4, rows: 72, cols: 72, head_dim: 16, points: 8 }),
     ("base", SamplingShape { batch: 1, heads: 12, rows: 16, cols: 16, head_dim: 64, points: 8 }),
     ("base_spectral", SamplingShape { batch: 1, heads: 12, rows: 10, cols: 10, head_dim: 64, points: 8 }),
 ];

@@ -14,10 +14,11 @@ use cubecl::server::Handle;
 
 /// How the gradients of keys and values are summed. WGSL has no float atomics.
 ///
-/// Measured on Mesa's lavapipe (two shared cores, processor time of the whole backward pass, `benches/ssa.rs`): 3 heads of 64
-/// on an 18 x 18 grid 16 ms gathered and 29 ms scattered, Base 44 and 90 ms, Base's spectral encoder 19 and 36 ms.
-/// Also tried and left out: lists made by looking at all points for each cell (35, 92, 30 ms, and quadratic in the tokens),
-/// one invocation a grid row and channel (39, 120, 33 ms), one a channel (few hundred invocations leave a real GPU idle).
+/// Measured on Mesa's lavapipe (two busy cores, processor time of the whole backward pass, `benches/ssa.rs`): Nano 150 ms
+/// gathered and 209 ms scattered, Base 44 and 90 ms, Base's spectral encoder 19 and 36 ms. So gathering is the default, and
+/// deterministic as well. Also tried and left out: lists made by looking at all points for each cell (Base 92 ms, and
+/// quadratic in the tokens), one invocation a grid row and channel (120 ms), and one a channel of a plane (as fast, but its
+/// few hundred invocations would leave a real GPU idle). A fixed-point sum needs a bound on gradients, which have none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KeyGradient {
     /// Each cell lists the points that reach it and adds them up in a fixed order: deterministic.
