@@ -3,8 +3,9 @@
 //! [`open`] turns one or two dropped files into a [`Scene`]: a description and a lazy reader. Values are read window by
 //! window, so memory does not grow with the file.
 
+pub mod export;
 mod source;
-mod teaching;
+pub mod teaching;
 
 use std::ops::Range;
 
@@ -14,7 +15,6 @@ use thiserror::Error;
 #[cfg(not(target_arch = "wasm32"))]
 pub use source::FileSource;
 pub use source::{MemorySource, SharedSource, Source, SourceError, check_range};
-pub use teaching::{TEACHING_CLASSES, TeachingScene};
 
 /// The file formats that can be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
