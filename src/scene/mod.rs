@@ -15,6 +15,7 @@ use thiserror::Error;
 #[cfg(not(target_arch = "wasm32"))]
 pub use source::FileSource;
 pub use source::{MemorySource, SharedSource, Source, SourceError, check_range};
+pub use teaching::{TEACHING_CLASSES, TeachingScene};
 
 /// The file formats that can be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,7 +38,7 @@ const SPILL: usize = 1;
 const PURE: f64 = 0.75;
 
 /// Name and map colour of the classes 1, 2, ….
-const CLASSES: [(&str, [u8; 3]); 10] = [
+pub const TEACHING_CLASSES: [(&str, [u8; 3]); 10] = [
     ("Winter wheat", [227, 197, 104]),
     ("Maize", [160, 200, 60]),
     ("Rapeseed", [245, 235, 40]),
@@ -56,6 +56,7 @@ pub struct TeachingScene {
     info: SceneInfo,
     /// `[row][col][band]`.
     samples: Vec<i16>,
+    truth: Vec<u8>,
 }
 
 /// The number of a class, 0 where the cover has none.
@@ -75,36 +76,53 @@ fn class_of(cover: Cover) -> u8 {
     }
 }
 
-/// Makes the scene of a seed and its ground truth: the same seed, the same scene. Takes about half a second and 4 MB.
-///
-/// Pixels are labelled where one class covers at least three quarters of them; borders and the gardens of the village are
-/// not.
+/// The scene of a seed and its ground truth.
 pub fn generate(seed: u64) -> (TeachingScene, LabelMap) {
-    let wavelengths: Vec<f64> =
-        (0..BANDS).map(|band| RANGE_NM.0 + (RANGE_NM.1 - RANGE_NM.0) * band as f64 / (BANDS - 1) as f64).collect();
-    let opaque = |nm: f64| OPAQUE_NM.iter().any(|(from, to)| (*from..=*to).contains(&nm));
-    let good_bands: Vec<bool> = wavelengths.iter().map(|nm| !opaque(*nm)).collect();
-    let (samples, labels) = observe(seed, &Ground::new(seed), &wavelengths, &good_bands);
-    let info = SceneInfo {
-        name: format!("Teaching scene {seed}"),
-        format: Format::Teaching,
-        variable: None,
-        rows: SIDE,
-        cols: SIDE,
-        bands: BANDS,
-        dtype: SampleType::I16,
-        interleave: Interleave::Bip,
-        wavelengths_nm: Some(wavelengths),
-        nodata: None,
-        good_bands,
-        kind: Kind::Cube,
-        class_names: None,
-        class_colors: None,
-        geo: None,
-        notes: vec!["made up for teaching: reflectance × 10 000 of a landscape that does not exist".to_owned()],
-    };
-    let classes = CLASSES.map(|(name, color)| Class { name: name.to_owned(), color }).to_vec();
-    (TeachingScene { info, samples }, LabelMap { rows: SIDE, cols: SIDE, labels, classes })
+    let scene = TeachingScene::new(seed);
+    let labels = scene.labels();
+    (scene, labels)
+}
+
+impl TeachingScene {
+    /// Makes the scene of a seed: the same seed, the same scene. Takes about half a second and 4 MB.
+    pub fn new(seed: u64) -> Self {
+        let wavelengths: Vec<f64> =
+            (0..BANDS).map(|band| RANGE_NM.0 + (RANGE_NM.1 - RANGE_NM.0) * band as f64 / (BANDS - 1) as f64).collect();
+        let opaque = |nm: f64| OPAQUE_NM.iter().any(|(from, to)| (*from..=*to).contains(&nm));
+        let good_bands: Vec<bool> = wavelengths.iter().map(|nm| !opaque(*nm)).collect();
+        let (samples, truth) = observe(seed, &Ground::new(seed), &wavelengths, &good_bands);
+        let info = SceneInfo {
+            name: format!("Teaching scene {seed}"),
+            format: Format::Teaching,
+            variable: None,
+            rows: SIDE,
+            cols: SIDE,
+            bands: BANDS,
+            dtype: SampleType::I16,
+            interleave: Interleave::Bip,
+            wavelengths_nm: Some(wavelengths),
+            nodata: None,
+            good_bands,
+            kind: Kind::Cube,
+            class_names: None,
+            class_colors: None,
+            geo: None,
+            notes: vec!["made up for teaching: reflectance × 10 000 of a landscape that does not exist".to_owned()],
+        };
+        Self { info, samples, truth }
+    }
+
+    /// Class numbers, row-major: 1 + the position in [`TEACHING_CLASSES`] where one class covers at least three quarters of a
+    /// pixel; 0 at borders and in the gardens of the village.
+    pub fn truth(&self) -> &[u8] {
+        &self.truth
+    }
+
+    /// The ground truth with its class table.
+    pub fn labels(&self) -> LabelMap {
+        let classes = TEACHING_CLASSES.map(|(name, color)| Class { name: name.to_owned(), color }).to_vec();
+        LabelMap { rows: SIDE, cols: SIDE, labels: self.truth.clone(), classes }
+    }
 }
 
 impl Cube for TeachingScene {
@@ -237,7 +255,7 @@ fn noise_level(nm: f64, good: bool) -> f64 {
 /// Gathers what a pixel sees into parts, and returns its class.
 fn look(ground: &Ground, row: usize, col: usize, parts: &mut Vec<Part>) -> u8 {
     parts.clear();
-    let mut own = [0usize; CLASSES.len() + 1];
+    let mut own = [0usize; TEACHING_CLASSES.len() + 1];
     let total = ((FINE + 2 * SPILL) * (FINE + 2 * SPILL)) as f64;
     let first = |pixel: usize| Ground::MARGIN + pixel * FINE - SPILL;
     for i in 0..FINE + 2 * SPILL {
@@ -351,7 +369,7 @@ mod tests {
                 let samples = &scene.samples[pixel as usize * BANDS..];
                 good.iter().map(|band| f64::from(samples[*band])).collect::<Vec<_>>()
             };
-            let means: Vec<Vec<f64>> = (1..=CLASSES.len() as u8)
+            let means: Vec<Vec<f64>> = (1..=TEACHING_CLASSES.len() as u8)
                 .map(|class| {
                     let members: Vec<Vec<f64>> = split
                         .train
