@@ -7,6 +7,8 @@ mod awkward;
 mod cube;
 #[path = "preprocess/noise_adjusted.rs"]
 mod noise_adjusted;
+#[path = "preprocess/export.rs"]
+mod export;
 #[path = "preprocess/reference.rs"]
 mod reference;
 #[path = "preprocess/splits.rs"]
