@@ -32,10 +32,7 @@ fn every_patch_and_rectangular_tiles_give_a_logit_for_every_pixel() {
         let table: Vec<_> = network.parameters().iter().map(|p| (p.name.clone(), p.shape.clone())).collect();
         assert_eq!(table, names::live(&config), "patch {patch}");
         let ids: Vec<_> = network.parameters().iter().map(|p| p.id).collect();
-        let mut visited = burn::module::list_param_ids(&network);
-        assert_eq!(visited.len(), ids.len());
-        visited.retain(|id| !ids.contains(id));
-        assert!(visited.is_empty());
+        assert_eq!(ids, burn::module::list_param_ids(&network), "patch {patch}");
         assert_eq!(burn::module::Module::num_params(&network), config.parameter_count());
     }
 }
@@ -165,9 +162,10 @@ fn official_sizes_have_the_official_parameters() {
     }
 }
 
-/// The README's figure for the official graph is 80.4 GFLOP, about 15 of them the head and 11 the dead spectral blocks.
+/// The README's figure for the official graph is 80.4 GFLOP, about 15 of them the head and 11 the dead spectral blocks;
+/// mapping 20 bands instead of 100 tokens over the pixels saves 2 more.
 #[test]
 fn forward_work_of_base_is_that_of_the_live_graph() {
     let gflop = Config::base(Task::Segmentation, [128, 128], 20, 9).forward_flop() / 1e9;
-    assert!((53.0..57.0).contains(&gflop), "{gflop}");
+    assert!((51.5..53.0).contains(&gflop), "{gflop}");
 }
