@@ -124,7 +124,9 @@ fn shapes_that_do_not_fit_are_refused_with_a_reason() {
     ));
     assert!(matches!(build(&Config { features: [0, 1, 2, 4], ..sound.clone() }), ConfigError::Features { .. }));
     assert!(matches!(build(&Config { spectral_blocks: 5, ..sound.clone() }), ConfigError::SpectralBlocks { .. }));
-    assert!(matches!(build(&Config { components: 0, ..sound }), ConfigError::Zero { .. }));
+    assert!(matches!(build(&Config { components: 0, ..sound.clone() }), ConfigError::Bounds { value: 0, .. }));
+    assert!(matches!(build(&Config { embed_dim: 1 << 31, ..sound.clone() }), ConfigError::Bounds { .. }));
+    assert!(matches!(build(&Config { dropout: f64::NAN, ..sound }), ConfigError::Noise));
 }
 
 /// Sizes and key lists of the official networks, without building them.
