@@ -26,7 +26,7 @@ pub mod model;
 pub mod engine;
 pub mod train;
 
-#[cfg(all(feature = "app", target_arch = "wasm32"))]
+#[cfg(feature = "app")]
 pub mod app;
 #[cfg(feature = "cli")]
 pub mod cli;

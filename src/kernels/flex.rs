@@ -43,13 +43,13 @@ impl SamplingKernels for Flex {
 }
 
 /// The tensor in row-major order, copied only when it is not already.
-fn dense(tensor: FlexTensor) -> FlexTensor {
+pub(super) fn dense(tensor: FlexTensor) -> FlexTensor {
     assert_eq!(tensor.dtype(), DType::F32, "sparse sampling attention takes float32 tensors");
     if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
 /// The elements of a tensor that [`dense`] returned.
-fn floats(tensor: &FlexTensor) -> &[f32] {
+pub(super) fn floats(tensor: &FlexTensor) -> &[f32] {
     match tensor.as_slice::<f32>() {
         Some(slice) => slice,
         None => unreachable!("`dense` has checked the type and the layout"),

@@ -1,6 +1,7 @@
-//! Sparse sampling attention (SSA), the one operation of HyperSIGMA that burn does not have.
+//! What burn lacks: sparse sampling attention (SSA), which it does not have, [`gelu`](gelu()) with its exact derivative, and
+//! [`layer_norm`](layer_norm()) as one step of the tape.
 //!
-//! Every query token of every head reads keys and values at P points of its own, placed by predicted offsets, and attends
+//! SSA: every query token of every head reads keys and values at P points of its own, placed by predicted offsets, and attends
 //! over those P samples only (HyperSIGMA, arXiv 2406.11519, section 3.2; official file `model/SpatViT_fusion.py:96-180`).
 //! For the query at (row, col) of the token grid and its point p:
 //!
@@ -16,15 +17,25 @@
 //! | `reference` | both passes as plain loops, generic over f32 and f64: what everything else is measured against |
 //! | `cpu` | the same arithmetic arranged for SIMD, for burn's `Flex` backend (native and wasm) |
 //! | `gpu` | the Rust side of `shaders/ssa_*.wgsl`, for burn's `Cube` backend (WebGPU, Vulkan) |
+//! | `launch` | how a WGSL text gets to run there |
 //! | `autodiff` | the hand-written backward pass on burn's tape |
 //! | `self_test` | runs the operation on a device and compares with the reference: invalid shaders become an error |
 
 mod autodiff;
 mod cpu;
 mod flex;
+pub mod gelu;
+mod gpu;
+mod launch;
+pub mod layer_norm;
 pub mod reference;
+pub mod self_test;
 
 pub use cpu::{backward as cpu_backward, forward as cpu_forward};
+pub use gelu::gelu;
+pub use gpu::{KeyGradient, backward_with as gpu_backward, shader_sources};
+pub use layer_norm::layer_norm;
+pub use self_test::{SelfTestError, self_test};
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
@@ -114,7 +125,7 @@ pub fn sparse_sampling_attention(
 }
 
 /// The operation as burn's dispatcher sees it: one method, implemented by every backend we run on.
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Cube, Flex, Autodiff)]
 pub trait SamplingAttention: Backend {
     /// See [`sparse_sampling_attention`]; the shapes have been checked.
     fn ssa(

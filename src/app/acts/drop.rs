@@ -1,0 +1,149 @@
+//! Dropped and chosen files: what is meant by them.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use web_sys::File;
+
+use crate::app::acts::{labels, model, scene, split};
+use crate::app::state::{Question, Role, Store};
+use crate::scene::OpenOptions;
+
+/// Files dropped anywhere on the page. The first scene-like file is the scene; a split and a model are known by their
+/// extension; for anything else dropped on an open scene the user is asked.
+pub fn on_page(store: Store, files: Vec<File>) {
+    let (splits, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| extension(&file.name()) == "json");
+    let (models, files): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| extension(&file.name()) == "safetensors");
+    let mut groups = group(files);
+    // With several, the largest is the scene.
+    groups.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    let has_scene = store.scene.with_untracked(Option::is_some);
+    spawn_local(async move {
+        let mut groups = groups.into_iter();
+        match (groups.next(), groups.next()) {
+            (Some(only), None) if has_scene => {
+                let names = scene::names(&only);
+                scene::set_pending(only);
+                store.question.set(Some(Question::Role { names }));
+            }
+            (Some(first), second) => {
+                if !scene::open(store, scene::Origin::Files(first, OpenOptions::default())).await {
+                    return;
+                }
+                if let Some(second) = second {
+                    labels::open(store, second, OpenOptions::default()).await;
+                }
+                if groups.next().is_some() {
+                    store.tell("More than two files were dropped; the largest was opened as the scene, the next as ground truth.");
+                }
+            }
+            (None, _) => {}
+        }
+        if let Some(file) = splits.into_iter().next() {
+            split::open(store, file).await;
+        }
+        if let Some(file) = models.into_iter().next() {
+            model::open(store, file).await;
+        }
+    });
+}
+
+/// Files given to one step.
+pub fn on_step(store: Store, role: Role, files: Vec<File>) {
+    open_as(store, role, files, OpenOptions::default());
+}
+
+/// Opens files in a given role with the user's answers.
+pub fn open_as(store: Store, role: Role, files: Vec<File>, options: OpenOptions) {
+    spawn_local(async move {
+        match role {
+            Role::Scene => {
+                let mut groups = group(files);
+                if groups.len() > 1 {
+                    on_page(store, groups.into_iter().flatten().collect());
+                } else if let Some(files) = groups.pop() {
+                    scene::open(store, scene::Origin::Files(files, options)).await;
+                }
+            }
+            Role::Labels => labels::open(store, files, options).await,
+            Role::Split => {
+                if let Some(file) = files.into_iter().next() {
+                    split::open(store, file).await;
+                }
+            }
+            Role::Model => {
+                if let Some(file) = files.into_iter().next() {
+                    model::open(store, file).await;
+                }
+            }
+        }
+    });
+}
+
+fn size(files: &[File]) -> f64 {
+    files.iter().map(|file| file.size()).sum()
+}
+
+fn extension(name: &str) -> String {
+    name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default()
+}
+
+fn group(files: Vec<File>) -> Vec<Vec<File>> {
+    let names: Vec<String> = files.iter().map(File::name).collect();
+    companions(&names).into_iter().map(|group| group.into_iter().map(|index| files[index].clone()).collect()).collect()
+}
+
+/// Groups names that belong together: an ENVI header (`a.hdr` or `a.img.hdr`) and its data (`a`, `a.img`, `a.dat` …).
+fn companions(names: &[String]) -> Vec<Vec<usize>> {
+    let lower: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let mut taken = vec![false; names.len()];
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (header, name) in lower.iter().enumerate() {
+        let Some(stem) = name.strip_suffix(".hdr") else { continue };
+        taken[header] = true;
+        let data = (0..names.len()).find(|&other| {
+            !taken[other]
+                && !lower[other].ends_with(".hdr")
+                && (lower[other] == stem || lower[other].rsplit_once('.').is_some_and(|(base, _)| base == stem))
+        });
+        if let Some(data) = data {
+            taken[data] = true;
+        }
+        groups.push(data.into_iter().chain([header]).collect());
+    }
+    let lonely = (0..names.len()).filter(|&index| !taken[index]).collect::<Vec<_>>();
+    // A header and a data file whose names differ still belong together when nothing else was given.
+    if let ([only], [group]) = (lonely.as_slice(), groups.as_mut_slice())
+        && group.len() == 1
+    {
+        group.insert(0, *only);
+        return groups;
+    }
+    groups.extend(lonely.into_iter().map(|index| vec![index]));
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::companions;
+
+    fn grouped(names: &[&str]) -> Vec<Vec<usize>> {
+        companions(&names.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn header_and_data_belong_together_in_either_order() {
+        assert_eq!(grouped(&["a.hdr", "a.img"]), [[1, 0]]);
+        assert_eq!(grouped(&["A.dat", "a.hdr"]), [[0, 1]]);
+        assert_eq!(grouped(&["a.img", "a.img.hdr"]), [[0, 1]]);
+        assert_eq!(grouped(&["a", "a.hdr"]), [[0, 1]]);
+        assert_eq!(grouped(&["other.bin", "a.hdr"]), [[0, 1]]);
+    }
+
+    #[test]
+    fn unrelated_files_stay_apart() {
+        assert_eq!(grouped(&["scene.mat", "gt.mat"]), [[0], [1]]);
+        assert_eq!(grouped(&["scene.hdr", "gt.hdr", "gt.img", "scene.img"]), [[3, 0], [2, 1]]);
+        assert_eq!(grouped(&["a.hdr", "a.img", "gt.mat"]), [vec![1, 0], vec![2]]);
+    }
+}

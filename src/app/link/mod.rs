@@ -1,0 +1,300 @@
+//! The line to the engine: requests out, replies in, and notice when the engine is gone.
+//!
+//! Requests wait until the worker has said [`Event::Ready`]. Replies find their request by number; what belongs to the
+//! running job goes to [`acts::job`](crate::app::acts::job), whoever asked for it.
+
+mod spawn;
+
+pub use spawn::text;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use futures_channel::oneshot;
+use js_sys::{Array, Object, Reflect, Uint8Array};
+use leptos::prelude::*;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{ErrorEvent, File, MessageEvent, Worker};
+
+use crate::app::acts;
+use crate::app::state::{EngineState, Store};
+use crate::engine::message::{Command, Event, Failure, Reply, Request, RequestId};
+
+/// What waits for a reply.
+enum Waiting {
+    One(oneshot::Sender<Result<Event, Failure>>),
+    /// So many events, e.g. the two files of an ENVI export.
+    Many {
+        events: Vec<Event>,
+        wanted: usize,
+        done: oneshot::Sender<Result<Vec<Event>, Failure>>,
+    },
+    /// The running job; its events are recognised by their kind.
+    Job,
+}
+
+#[derive(Default)]
+struct Link {
+    module: Option<JsValue>,
+    worker: Option<Worker>,
+    ready: bool,
+    /// Counts workers, so that late news of an old one is ignored.
+    generation: u32,
+    next_id: RequestId,
+    waiting: HashMap<RequestId, Waiting>,
+    queue: Vec<(Vec<u8>, Vec<File>)>,
+}
+
+thread_local! {
+    static LINK: RefCell<Link> = RefCell::default();
+}
+
+/// Fetches the engine and starts its first worker. Returns when the worker exists, not when it listens.
+pub async fn connect(store: Store) {
+    match spawn::compile(store).await {
+        Ok(module) => {
+            LINK.with_borrow_mut(|link| link.module = Some(module));
+            store.engine.set(EngineState::Starting);
+            start(store);
+        }
+        Err(sentence) => {
+            store.engine.set(EngineState::Failed(sentence.clone()));
+            store.fail(sentence);
+        }
+    }
+}
+
+/// Starts a worker; what was asked of an earlier one is answered with a failure.
+pub fn start(store: Store) {
+    let Some((module, generation)) = LINK.with_borrow_mut(|link| {
+        link.generation += 1;
+        link.ready = false;
+        if let Some(worker) = link.worker.take() {
+            worker.terminate();
+        }
+        link.module.clone().map(|module| (module, link.generation))
+    }) else {
+        return;
+    };
+    give_up_waiting();
+    let lock = format!("sigmascope-engine-{}-{generation}", js_sys::Math::random());
+    match spawn::start(&module, &lock) {
+        Ok(worker) => {
+            listen(&worker, generation, lock, store);
+            LINK.with_borrow_mut(|link| link.worker = Some(worker));
+        }
+        Err(sentence) => {
+            store.engine.set(EngineState::Failed(sentence.clone()));
+            store.fail(sentence);
+        }
+    }
+}
+
+/// Ends the worker without starting another.
+pub fn stop() {
+    LINK.with_borrow_mut(|link| {
+        link.generation += 1;
+        link.ready = false;
+        if let Some(worker) = link.worker.take() {
+            worker.terminate();
+        }
+    });
+    give_up_waiting();
+}
+
+fn give_up_waiting() {
+    let waiting = LINK.with_borrow_mut(|link| {
+        link.queue.clear();
+        std::mem::take(&mut link.waiting)
+    });
+    let gone =
+        || Failure { message: "The engine was restarted meanwhile; please do that again.".into(), choices: None };
+    for (_, waiting) in waiting {
+        match waiting {
+            Waiting::One(done) => drop(done.send(Err(gone()))),
+            Waiting::Many { done, .. } => drop(done.send(Err(gone()))),
+            Waiting::Job => {}
+        }
+    }
+}
+
+fn is_current(generation: u32) -> bool {
+    LINK.with_borrow(|link| link.generation == generation)
+}
+
+fn listen(worker: &Worker, generation: u32, lock: String, store: Store) {
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
+        if !is_current(generation) {
+            return;
+        }
+        let data = message.data();
+        if let Some(bytes) = data.dyn_ref::<Uint8Array>() {
+            match postcard::from_bytes::<Reply>(&bytes.to_vec()) {
+                Ok(reply) => receive(reply, store),
+                Err(error) => store.fail(format!(
+                    "Page and engine are of different versions ({error}); reload the page with Shift held down."
+                )),
+            }
+        } else if let Some(reason) = field(&data, "fatal").as_string() {
+            acts::recover::engine_gone(store, reason);
+        } else if field(&data, "locked").as_bool() == Some(true) {
+            spawn::when_released(&lock, move || {
+                if is_current(generation) {
+                    acts::recover::engine_gone(store, "its worker ended".into());
+                }
+            });
+        }
+    });
+    let on_error = Closure::<dyn FnMut(ErrorEvent)>::new(move |event: ErrorEvent| {
+        event.prevent_default();
+        if is_current(generation) {
+            let reason = event.message();
+            acts::recover::engine_gone(store, if reason.is_empty() { "it could not be loaded".into() } else { reason });
+        }
+    });
+    worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+    // They live as long as the worker may speak; a handful of restarts is all that can leak.
+    on_message.forget();
+    on_error.forget();
+}
+
+fn field(object: &JsValue, key: &str) -> JsValue {
+    Reflect::get(object, &key.into()).unwrap_or(JsValue::UNDEFINED)
+}
+
+fn receive(reply: Reply, store: Store) {
+    match reply.event {
+        Event::Ready => {
+            let queue = LINK.with_borrow_mut(|link| {
+                link.ready = true;
+                std::mem::take(&mut link.queue)
+            });
+            acts::recover::engine_ready(store);
+            for (bytes, files) in queue {
+                post(&bytes, &files);
+            }
+        }
+        Event::DeviceLost { reason } => acts::recover::engine_gone(store, reason),
+        Event::Crashed { message } => {
+            acts::recover::engine_gone(store, format!("it hit a bug: {}", message.lines().next().unwrap_or_default()));
+        }
+        event @ (Event::Progress(_)
+        | Event::Checkpoint { .. }
+        | Event::MapRows(_)
+        | Event::RunFinished(_)
+        | Event::JobFinished
+        | Event::Cancelled
+        | Event::Paused
+        | Event::Resumed) => {
+            if matches!(event, Event::JobFinished | Event::Cancelled) {
+                LINK.with_borrow_mut(|link| link.waiting.retain(|_, waiting| !matches!(waiting, Waiting::Job)));
+            }
+            acts::job::on_event(store, event);
+        }
+        event => {
+            if let Event::Device(info) = &event {
+                store.device.set(Some(info.clone()));
+            }
+            answer(store, reply.id, event);
+        }
+    }
+}
+
+/// Gives an event to the request that waits for it.
+fn answer(store: Store, id: Option<RequestId>, event: Event) {
+    let waiting = id.and_then(|id| LINK.with_borrow_mut(|link| link.waiting.remove(&id)));
+    match (waiting, event) {
+        (Some(Waiting::One(done)), Event::Failed(failure)) => drop(done.send(Err(failure))),
+        (Some(Waiting::One(done)), event) => drop(done.send(Ok(event))),
+        (Some(Waiting::Many { done, .. }), Event::Failed(failure)) => drop(done.send(Err(failure))),
+        (Some(Waiting::Many { mut events, wanted, done }), event) => {
+            events.push(event);
+            if events.len() == wanted {
+                drop(done.send(Ok(events)));
+            } else if let Some(id) = id {
+                LINK.with_borrow_mut(|link| link.waiting.insert(id, Waiting::Many { events, wanted, done }));
+            }
+        }
+        (Some(Waiting::Job), Event::Failed(failure)) => acts::job::on_failure(store, failure.message),
+        (None, Event::Failed(failure)) => store.fail(failure.message),
+        (Some(Waiting::Job) | None, _) => {}
+    }
+}
+
+/// Asks for one reply.
+///
+/// # Errors
+/// The engine's failure, or that the engine was restarted meanwhile.
+pub async fn call(command: Command, files: &[File]) -> Result<Event, Failure> {
+    let (done, reply) = oneshot::channel();
+    send(command, files, Some(Waiting::One(done)));
+    reply.await.unwrap_or_else(|_| Err(lost()))
+}
+
+/// Asks for several replies of one request.
+///
+/// # Errors
+/// As for [`call`].
+pub async fn call_many(command: Command, wanted: usize) -> Result<Vec<Event>, Failure> {
+    let (done, reply) = oneshot::channel();
+    send(command, &[], Some(Waiting::Many { events: Vec::new(), wanted, done }));
+    reply.await.unwrap_or_else(|_| Err(lost()))
+}
+
+/// Starts a job; its events go to [`acts::job`].
+pub fn begin_job(command: Command) {
+    send(command, &[], Some(Waiting::Job));
+}
+
+/// Says something that needs no answer (pause, cancel).
+pub fn tell(command: Command) {
+    send(command, &[], None);
+}
+
+fn lost() -> Failure {
+    Failure { message: "The engine did not answer; reload the page.".into(), choices: None }
+}
+
+fn send(command: Command, files: &[File], waiting: Option<Waiting>) {
+    let encoded = LINK.with_borrow_mut(|link| {
+        link.next_id += 1;
+        let id = link.next_id;
+        if let Some(waiting) = waiting {
+            link.waiting.insert(id, waiting);
+        }
+        match postcard::to_stdvec(&Request { id, command }) {
+            Ok(bytes) if link.ready => Some(bytes),
+            Ok(bytes) => {
+                link.queue.push((bytes, files.to_vec()));
+                None
+            }
+            Err(_) => {
+                // Dropping the sender answers the caller.
+                link.waiting.remove(&id);
+                None
+            }
+        }
+    });
+    if let Some(bytes) = encoded {
+        post(&bytes, files);
+    }
+}
+
+fn post(bytes: &[u8], files: &[File]) {
+    let array = Uint8Array::from(bytes);
+    let transfer = Array::of1(&array.buffer());
+    let message = Object::new();
+    // Setting a property of a fresh plain object cannot fail.
+    let _ = Reflect::set(&message, &"bytes".into(), &array);
+    if !files.is_empty() {
+        let _ = Reflect::set(&message, &"files".into(), &files.iter().collect::<Array>());
+    }
+    LINK.with_borrow(|link| {
+        if let Some(worker) = &link.worker {
+            // A worker that is gone reports itself by its lock.
+            let _ = worker.post_message_with_transfer(&message, &transfer);
+        }
+    });
+}

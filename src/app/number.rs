@@ -1,0 +1,102 @@
+//! Figures for people: short, and with a real minus sign.
+
+/// About four significant digits: "0.1234", "12.34", "4317", "1.2e6".
+pub fn short(value: f64) -> String {
+    if !value.is_finite() {
+        return "no data".into();
+    }
+    let size = value.abs();
+    let text = if size == 0.0 {
+        "0".into()
+    } else if size >= 1e6 || size < 1e-3 {
+        format!("{value:.2e}")
+    } else if size >= 1000.0 {
+        format!("{value:.0}")
+    } else if size >= 100.0 {
+        trimmed(format!("{value:.1}"))
+    } else if size >= 10.0 {
+        trimmed(format!("{value:.2}"))
+    } else if size >= 1.0 {
+        trimmed(format!("{value:.3}"))
+    } else {
+        trimmed(format!("{value:.4}"))
+    };
+    text.replace('-', "−")
+}
+
+fn trimmed(text: String) -> String {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// "1:12" or "1:02:03".
+pub fn clock(seconds: f64) -> String {
+    let seconds = seconds.max(0.0).round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// A fraction as percent with one digit, without the sign.
+pub fn percent(fraction: f64) -> String {
+    format!("{:.1}", 100.0 * fraction)
+}
+
+/// "12 345".
+pub fn grouped(count: usize) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// "6.2 MB".
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// Mean and population standard deviation.
+pub fn mean_and_deviation(values: &[f64]) -> Option<(f64, f64)> {
+    if values.is_empty() {
+        return None;
+    }
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+    Some((mean, variance.sqrt()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_short() {
+        assert_eq!(short(0.123_46), "0.1235");
+        assert_eq!(short(-12.5), "−12.5");
+        assert_eq!(short(4317.4), "4317");
+        assert_eq!(short(100.0), "100");
+        assert_eq!(short(1_250_000.0), "1.25e6");
+        assert_eq!(short(f64::NAN), "no data");
+    }
+
+    #[test]
+    fn times_and_counts_read_well() {
+        assert_eq!(clock(72.4), "1:12");
+        assert_eq!(clock(3723.0), "1:02:03");
+        assert_eq!(clock(-1.0), "0:00");
+        assert_eq!(grouped(21025), "21\u{202f}025");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(percent(0.8126), "81.3");
+    }
+
+    #[test]
+    fn the_spread_is_of_the_population() {
+        let (mean, deviation) = mean_and_deviation(&[1.0, 3.0]).unwrap();
+        assert_eq!((mean, deviation), (2.0, 1.0));
+        assert_eq!(mean_and_deviation(&[]), None);
+    }
+}

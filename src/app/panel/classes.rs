@@ -1,0 +1,135 @@
+//! Step 2: classes, their pixels, and the split.
+
+use leptos::prelude::*;
+
+use super::split::SplitPanel;
+use crate::app::acts::labels;
+use crate::app::field::DropArea;
+use crate::app::icon;
+use crate::app::number;
+use crate::app::palette;
+use crate::app::state::{Role, Store, Tool};
+
+#[component]
+pub fn Classes(store: Store) -> impl IntoView {
+    let has_scene = move || store.scene.with(Option::is_some);
+    let has_truth = move || store.scene.with(|scene| scene.as_ref().is_some_and(|scene| scene.ground_truth.is_some()));
+    let labelled = Memo::new(move |_| store.counts().iter().skip(1).sum::<usize>());
+    view! {
+        <Show when=has_scene fallback=|| view! { <p class="quiet">"Open a scene first."</p> }>
+            <DropArea
+                store
+                role=Role::Labels
+                testid="labels-files"
+                label="Open ground truth"
+                hint="or brush pixels of your own"
+            />
+            <ClassList store />
+            <div class="row">
+                <button class="button small" data-testid="class-add" on:click=move |_| labels::add_class(store)>
+                    {icon::plus()}
+                    "Class"
+                </button>
+                <Show when=move || { labelled.get() > 0 }>
+                    <button class="link" data-testid="labels-clear" on:click=move |_| labels::clear(store)>
+                        "Clear labels"
+                    </button>
+                </Show>
+                <Show when=has_truth>
+                    <button class="link" data-testid="labels-reset" on:click=move |_| labels::reset(store)>
+                        "Back to ground truth"
+                    </button>
+                </Show>
+                <span class="figure quiet end" data-testid="labelled-count">
+                    {move || format!("{} px", number::grouped(labelled.get()))}
+                </span>
+            </div>
+            <Show when=move || { labelled.get() > 0 }>
+                <SplitPanel store />
+            </Show>
+        </Show>
+    }
+    .into_any()
+}
+
+/// One row a class; the chosen one is what the brush paints.
+#[component]
+fn ClassList(store: Store) -> impl IntoView {
+    // Rows are kept while names and colours change, so that a field does not lose its focus.
+    let rows = Memo::new(move |_| store.classes.with(Vec::len));
+    let counts = Memo::new(move |_| store.counts());
+    view! {
+        <ul class="class-list" data-testid="class-list" aria-label="Classes">
+            {move || {
+                (0..rows.get())
+                    .map(|index| view! { <ClassRow store index counts /> })
+                    .collect_view()
+            }}
+        </ul>
+    }
+    .into_any()
+}
+
+#[component]
+fn ClassRow(store: Store, index: usize, counts: Memo<Vec<usize>>) -> impl IntoView {
+    let number = (index + 1) as u8;
+    let name = move || store.classes.with(|classes| classes.get(index).map_or_else(String::new, |c| c.name.clone()));
+    let color = move || store.classes.with(|classes| classes.get(index).map_or([128; 3], |class| class.color));
+    let count = move || counts.with(|counts| counts.get(index + 1).copied().unwrap_or(0));
+    let chosen = move || store.chosen_class.get() == number;
+    view! {
+        <li
+            class="class-row"
+            class:chosen=chosen
+            data-testid=format!("class-{number}")
+            on:click=move |_| store.chosen_class.set(number)
+        >
+            <button
+                class="class-number figure"
+                aria-pressed=move || chosen().to_string()
+                aria-label=move || format!("Paint {}", name())
+                title="Paint this class"
+                data-testid=format!("class-{number}-choose")
+                on:click=move |_| {
+                    store.chosen_class.set(number);
+                    store.tool.set(Tool::Brush);
+                }
+            >
+                {number}
+            </button>
+            <input
+                type="color"
+                aria-label=move || format!("Colour of {}", name())
+                data-testid=format!("class-{number}-color")
+                prop:value=move || palette::hex(color())
+                on:change=move |event| {
+                    if let Some(color) = palette::parse(&event_target_value(&event)) {
+                        labels::recolour_class(store, index, color);
+                    }
+                }
+            />
+            <input
+                type="text"
+                class="class-name"
+                aria-label=format!("Name of class {number}")
+                data-testid=format!("class-{number}-name")
+                prop:value=name
+                on:change=move |event| labels::rename_class(store, index, event_target_value(&event))
+            />
+            <span class="figure quiet" data-testid=format!("class-{number}-count")>{move || number::grouped(count())}</span>
+            <button
+                class="icon tiny"
+                aria-label=move || format!("Delete {}", name())
+                title="Delete this class"
+                data-testid=format!("class-{number}-delete")
+                on:click=move |event| {
+                    event.stop_propagation();
+                    labels::delete_class(store, index);
+                }
+            >
+                {icon::close()}
+            </button>
+        </li>
+    }
+    .into_any()
+}

@@ -1,0 +1,25 @@
+//! Everything around the image.
+
+mod classes;
+mod confusion;
+mod device;
+mod figures;
+mod model;
+mod notices;
+mod questions;
+mod rail;
+mod results;
+mod scene;
+mod split;
+mod status;
+mod take_away;
+mod top_bar;
+mod train;
+
+pub use model::size_word;
+pub use notices::Notices;
+pub use questions::Questions;
+pub use rail::Rail;
+pub use results::{Results, Tabs};
+pub use status::StatusLine;
+pub use top_bar::{Later, TopBar};

@@ -1,0 +1,15 @@
+// Declares tests and says why one cannot run here.
+
+/** Thrown by a test that needs something which this machine lacks. */
+export class Skip extends Error {}
+
+/** All declared tests, in order. */
+export const tests = [];
+
+/**
+ * Declares a test. `body` gets a desk (see bench.mjs) to open tabs on; whatever the tab reports as an error fails the test.
+ * `timeout_s` bounds the whole test.
+ */
+export function test(name, body, { timeout_s = 60 } = {}) {
+  tests.push({ name, body, timeout_s });
+}

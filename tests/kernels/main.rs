@@ -1,0 +1,9 @@
+//! The kernels against the official code, against finite differences, and against each other.
+
+mod case;
+mod cpu;
+mod device;
+mod gelu;
+mod gpu;
+mod layer_norm;
+mod shaders;
