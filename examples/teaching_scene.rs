@@ -9,8 +9,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scene = TeachingScene::new(seed);
     let info = scene.info();
     let wavelengths = info.wavelengths_nm.clone().unwrap_or_default();
-    let nearest = |nm: f64| (0..info.bands).min_by(|a, b| (wavelengths[*a] - nm).abs().total_cmp(&(wavelengths[*b] - nm).abs())).unwrap_or(0);
-    for (name, bands) in [("natural", [650.0, 550.0, 460.0]), ("infrared", [850.0, 650.0, 550.0]), ("swir", [1650.0, 850.0, 2200.0])] {
+    let nearest = |nm: f64| {
+        (0..info.bands)
+            .min_by(|a, b| (wavelengths[*a] - nm).abs().total_cmp(&(wavelengths[*b] - nm).abs()))
+            .unwrap_or(0)
+    };
+    for (name, bands) in
+        [("natural", [650.0, 550.0, 460.0]), ("infrared", [850.0, 650.0, 550.0]), ("swir", [1650.0, 850.0, 2200.0])]
+    {
         let mut planes = Vec::new();
         for nm in bands {
             let band = nearest(nm);
@@ -21,9 +27,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             sorted.sort_by(f64::total_cmp);
             println!("{nm} nm: {:?}", [1, 10, 50, 90, 98].map(|percent| sorted[values.len() * percent / 100]));
             let (low, high) = (sorted[values.len() / 50], sorted[values.len() * 49 / 50]);
-            planes.push(values.iter().map(|v| (255.0 * (v - low) / (high - low)).clamp(0.0, 255.0) as u8).collect::<Vec<_>>());
+            planes.push(
+                values.iter().map(|v| (255.0 * (v - low) / (high - low)).clamp(0.0, 255.0) as u8).collect::<Vec<_>>(),
+            );
         }
-        save(&folder.join(format!("{name}_{seed}.png")), info.cols, |pixel| [planes[0][pixel], planes[1][pixel], planes[2][pixel]])?;
+        save(&folder.join(format!("{name}_{seed}.png")), info.cols, |pixel| {
+            [planes[0][pixel], planes[1][pixel], planes[2][pixel]]
+        })?;
     }
     save(&folder.join(format!("truth_{seed}.png")), info.cols, |pixel| match scene.truth()[pixel] {
         0 => [0; 3],
@@ -36,7 +46,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Writes a picture, each pixel 6 × 6 large.
-fn save(path: &std::path::Path, side: usize, color: impl Fn(usize) -> [u8; 3]) -> Result<(), Box<dyn std::error::Error>> {
+fn save(
+    path: &std::path::Path,
+    side: usize,
+    color: impl Fn(usize) -> [u8; 3],
+) -> Result<(), Box<dyn std::error::Error>> {
     let large = 6 * side;
     let mut encoder = png::Encoder::new(std::fs::File::create(path)?, large as u32, large as u32);
     encoder.set_color(png::ColorType::Rgb);

@@ -8,9 +8,7 @@ use super::message::{Command, DeviceChoice, Event, Failure, Reply, Request, Requ
 use super::render::Renderer;
 use super::{device, jobs};
 use crate::labels::{self, Class, LabelMap, SplitFile};
-use crate::scene::{
-    self, Cube, OpenOptions, SceneError, SharedSource, TEACHING_CLASSES, TeachingScene, Window,
-};
+use crate::scene::{self, Cube, OpenOptions, SceneError, SharedSource, TEACHING_CLASSES, TeachingScene, Window};
 use crate::train::TrainedModel;
 
 /// Where replies go: the page, or a test.

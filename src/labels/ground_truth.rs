@@ -16,7 +16,9 @@ pub enum LabelError {
     Value { name: String, value: f64, row: usize, col: usize },
     #[error("{name} labels no pixel: all its class numbers are 0")]
     Empty { name: String },
-    #[error("the labels have {rows} × {cols} pixels, but the scene has {scene_rows} × {scene_cols}; choose the labels of this scene")]
+    #[error(
+        "the labels have {rows} × {cols} pixels, but the scene has {scene_rows} × {scene_cols}; choose the labels of this scene"
+    )]
     Shape { rows: usize, cols: usize, scene_rows: usize, scene_cols: usize },
 }
 

@@ -17,9 +17,9 @@ mod shape;
 mod source;
 mod statistics;
 mod strided;
+mod teaching;
 mod variables;
 mod wavelength;
-mod teaching;
 
 use std::ops::Range;
 

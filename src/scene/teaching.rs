@@ -75,9 +75,8 @@ fn class_of(cover: Cover) -> u8 {
 impl TeachingScene {
     /// Makes the scene of a seed: the same seed, the same scene. Takes a fraction of a second and 4 MB.
     pub fn new(seed: u64) -> Self {
-        let wavelengths: Vec<f64> = (0..BANDS)
-            .map(|band| RANGE_NM.0 + (RANGE_NM.1 - RANGE_NM.0) * band as f64 / (BANDS - 1) as f64)
-            .collect();
+        let wavelengths: Vec<f64> =
+            (0..BANDS).map(|band| RANGE_NM.0 + (RANGE_NM.1 - RANGE_NM.0) * band as f64 / (BANDS - 1) as f64).collect();
         let opaque = |nm: f64| OPAQUE_NM.iter().any(|(from, to)| (*from..=*to).contains(&nm));
         let good_bands: Vec<bool> = wavelengths.iter().map(|nm| !opaque(*nm)).collect();
         let ground = Ground::new(seed);
@@ -155,8 +154,7 @@ impl Ground {
         let land = Landscape::new(seed);
         let width = Self::WIDTH;
         let metre = |i: usize| (i as f64 + 0.5 - Self::MARGIN as f64) / FINE as f64;
-        let places: Vec<Place> =
-            (0..width * width).map(|at| land.at(metre(at % width), metre(at / width))).collect();
+        let places: Vec<Place> = (0..width * width).map(|at| land.at(metre(at % width), metre(at / width))).collect();
         let sun = (0..width * width)
             .map(|at| {
                 let (row, col) = ((at / width) as f64, (at % width) as f64);
@@ -177,7 +175,8 @@ impl Ground {
     /// Light of the terrain's slopes: gentle hills.
     fn terrain(&self, x: f64, y: f64) -> f64 {
         let height = |x: f64, y: f64| fractal(self.seed ^ 0x3B1, x, y, 60.0, 3);
-        let slope = (height(x + 1.0, y) - height(x - 1.0, y)) * SUN.0 + (height(x, y + 1.0) - height(x, y - 1.0)) * SUN.1;
+        let slope =
+            (height(x + 1.0, y) - height(x - 1.0, y)) * SUN.0 + (height(x, y + 1.0) - height(x, y - 1.0)) * SUN.1;
         (1.0 - 0.9 * slope).clamp(0.8, 1.2)
     }
 }
@@ -217,7 +216,8 @@ fn observe(seed: u64, ground: &Ground, wavelengths: &[f64], good_bands: &[bool])
             let gain = 1.0 + 0.004 * gaussian(seed ^ 0x4C1, col as i64, 0);
             for (band, value) in radiance.iter().enumerate() {
                 let place = (row * SIDE + col) as i64;
-                let error = noise[band] * (0.6 + 2.0 * value.max(0.0)).sqrt() * gaussian(seed ^ 0x4C2, place, band as i64);
+                let error =
+                    noise[band] * (0.6 + 2.0 * value.max(0.0)).sqrt() * gaussian(seed ^ 0x4C2, place, band as i64);
                 let signal = if good_bands[band] { value * gain } else { 0.25 * value };
                 samples.push((SCALE * (signal + error)).round().clamp(-2000.0, 16_000.0) as i16);
             }
@@ -256,7 +256,13 @@ fn look(ground: &Ground, row: usize, col: usize, parts: &mut Vec<Part>) -> u8 {
                     part.direct += direct;
                     part.density += place.density;
                 }
-                None => parts.push(Part { cover: place.cover, object: place.object, share: 1.0, direct, density: place.density }),
+                None => parts.push(Part {
+                    cover: place.cover,
+                    object: place.object,
+                    share: 1.0,
+                    direct,
+                    density: place.density,
+                }),
             }
         }
     }
@@ -361,7 +367,9 @@ fn surface(seed: u64, part: &Part, x: f64, y: f64) -> Surface {
             material if material < 0.85 => Surface::Slate { brightness: own(6, 0.8, 1.5) },
             _ => Surface::Concrete { brightness: own(4, 0.8, 1.15) },
         },
-        Cover::Road => Surface::Asphalt { age: (own(7, 0.35, 0.8) + 0.2 * fractal(seed ^ 0x5D7, x, y, 12.0, 2)).clamp(0.0, 1.0) },
+        Cover::Road => {
+            Surface::Asphalt { age: (own(7, 0.35, 0.8) + 0.2 * fractal(seed ^ 0x5D7, x, y, 12.0, 2)).clamp(0.0, 1.0) }
+        }
         Cover::Soil => Surface::Soil(Soil {
             brightness: soil.brightness * own(8, 0.85, 1.1) * part.density,
             moisture: (soil.moisture + own(10, -0.12, 0.2)).clamp(0.0, 1.0),

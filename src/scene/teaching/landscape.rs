@@ -91,13 +91,16 @@ impl Landscape {
     /// Middle of the main road at x.
     fn road(&self, x: f64) -> f64 {
         let s = |salt: i64, low: f64, high: f64| between(self.seed ^ 0x0B2, salt, 0, low, high);
-        s(1, 66.0, 74.0) + s(2, 0.10, 0.20) * (x - 64.0) + s(3, 2.0, 3.5) * (x / s(4, 24.0, 30.0) + s(5, 0.0, 6.28)).sin()
+        s(1, 66.0, 74.0)
+            + s(2, 0.10, 0.20) * (x - 64.0)
+            + s(3, 2.0, 3.5) * (x / s(4, 24.0, 30.0) + s(5, 0.0, 6.28)).sin()
     }
 
     /// Middle of the second road at y.
     fn lane(&self, y: f64) -> f64 {
         let s = |salt: i64, low: f64, high: f64| between(self.seed ^ 0x0C3, salt, 0, low, high);
-        s(1, 86.0, 92.0) - s(2, 0.12, 0.22) * (y - 64.0) + s(3, 2.0, 3.0) * (y / s(4, 20.0, 26.0) + s(5, 0.0, 6.28)).sin()
+        s(1, 86.0, 92.0) - s(2, 0.12, 0.22) * (y - 64.0)
+            + s(3, 2.0, 3.0) * (y / s(4, 20.0, 26.0) + s(5, 0.0, 6.28)).sin()
     }
 
     fn to_river(&self, x: f64, y: f64) -> f64 {
@@ -263,7 +266,13 @@ impl Landscape {
     fn lay_out_fields(&mut self) {
         let side = SIDE as f64;
         let square = vec![(-8.0, -8.0), (side + 8.0, -8.0), (side + 8.0, side + 8.0), (-8.0, side + 8.0)];
-        let mut areas = [(Cover::Wheat, 0.0), (Cover::Maize, 0.0), (Cover::Rapeseed, 0.0), (Cover::Soil, 0.0), (Cover::Meadow, 0.0)];
+        let mut areas = [
+            (Cover::Wheat, 0.0),
+            (Cover::Maize, 0.0),
+            (Cover::Rapeseed, 0.0),
+            (Cover::Soil, 0.0),
+            (Cover::Meadow, 0.0),
+        ];
         // Meadows come along the river anyway.
         areas[4].1 = 900.0;
         for quarter in 0..4 {
@@ -294,7 +303,11 @@ impl Landscape {
             for j in 0..SIDE / 2 {
                 let (x, y) = (2.0 * j as f64 + 1.0, 2.0 * i as f64 + 1.0);
                 let here = usize::from(self.to_river(x, y) > 0.0) + 2 * usize::from(self.to_road(x, y) > 0.0);
-                if here == quarter && field.inside(x, y) > 0.0 && self.forest(x, y).0 < 0.0 && self.water_depth(x, y) < -2.0 {
+                if here == quarter
+                    && field.inside(x, y) > 0.0
+                    && self.forest(x, y).0 < 0.0
+                    && self.water_depth(x, y) < -2.0
+                {
                     area += 4.0;
                 }
             }
@@ -355,7 +368,8 @@ impl Landscape {
                 && self.houses.iter().all(|other| !other.contains(x, y, 0.5))
         });
         let apart = self.houses.iter().all(|other| {
-            other.corners(0.0).iter().all(|&(x, y)| !house.contains(x, y, 0.5)) && !house.contains(other.x, other.y, 0.5)
+            other.corners(0.0).iter().all(|&(x, y)| !house.contains(x, y, 0.5))
+                && !house.contains(other.x, other.y, 0.5)
         });
         if room && free && apart {
             self.houses.push(house);
@@ -409,7 +423,8 @@ fn turned((x, y): (f64, f64), angle: f64) -> (f64, f64) {
 /// Across the rows of a parcel: they run along its longest side.
 fn across_rows(corners: &[(f64, f64)]) -> (f64, f64) {
     let sides = corners.iter().zip(corners.iter().cycle().skip(1)).map(|(a, b)| (b.0 - a.0, b.1 - a.1));
-    let longest = sides.max_by(|a, b| (a.0 * a.0 + a.1 * a.1).total_cmp(&(b.0 * b.0 + b.1 * b.1))).unwrap_or((1.0, 0.0));
+    let longest =
+        sides.max_by(|a, b| (a.0 * a.0 + a.1 * a.1).total_cmp(&(b.0 * b.0 + b.1 * b.1))).unwrap_or((1.0, 0.0));
     turned((-longest.1, longest.0), 0.0)
 }
 

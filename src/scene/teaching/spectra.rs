@@ -97,12 +97,23 @@ pub(super) enum Surface {
     Soil(Soil),
     Plants(Plants),
     /// Turbidity 0 = clear to 1 = muddy; depth 0 = the wet bank shows to 1 = the bottom is never seen.
-    Water { turbidity: f64, depth: f64 },
+    Water {
+        turbidity: f64,
+        depth: f64,
+    },
     /// Red clay tiles; weathering 0 = new to 1 = grey and overgrown.
-    Tiles { weathering: f64 },
-    Slate { brightness: f64 },
-    Concrete { brightness: f64 },
-    Asphalt { age: f64 },
+    Tiles {
+        weathering: f64,
+    },
+    Slate {
+        brightness: f64,
+    },
+    Concrete {
+        brightness: f64,
+    },
+    Asphalt {
+        age: f64,
+    },
 }
 
 /// Curves that do not depend on amounts, one value a band.
@@ -133,7 +144,10 @@ impl Spectra {
             water: curve(&|nm| interpolate(&WATER, nm)),
             brown: curve(&|nm| (-(nm - 400.0) / 150.0).exp()),
             cellulose: curve(&|nm| {
-                bell(nm, 2100.0, 50.0) + 0.9 * bell(nm, 2310.0, 45.0) + 0.4 * bell(nm, 1730.0, 30.0) + 0.3 * bell(nm, 1490.0, 60.0)
+                bell(nm, 2100.0, 50.0)
+                    + 0.9 * bell(nm, 2310.0, 45.0)
+                    + 0.4 * bell(nm, 1730.0, 30.0)
+                    + 0.3 * bell(nm, 1490.0, 60.0)
             }),
         }
     }
@@ -150,8 +164,24 @@ impl Spectra {
             Surface::Plants(plants) => self.plants(plants, band),
             Surface::Water { turbidity, depth } => {
                 // Pure water absorbs more and more from the red on; what comes back is scattered by particles.
-                let absorption = 0.04 + 0.25 * bell(nm, 430.0, 60.0) * (0.4 + turbidity)
-                    + interpolate(&[(380.0, 0.0), (560.0, 0.06), (600.0, 0.22), (650.0, 0.34), (690.0, 0.5), (720.0, 1.2), (750.0, 2.6), (810.0, 2.2), (850.0, 4.3), (930.0, 15.0), (970.0, 45.0)], nm);
+                let absorption = 0.04
+                    + 0.25 * bell(nm, 430.0, 60.0) * (0.4 + turbidity)
+                    + interpolate(
+                        &[
+                            (380.0, 0.0),
+                            (560.0, 0.06),
+                            (600.0, 0.22),
+                            (650.0, 0.34),
+                            (690.0, 0.5),
+                            (720.0, 1.2),
+                            (750.0, 2.6),
+                            (810.0, 2.2),
+                            (850.0, 4.3),
+                            (930.0, 15.0),
+                            (970.0, 45.0),
+                        ],
+                        nm,
+                    );
                 let scattering = 0.012 + 0.06 * turbidity;
                 let column = 0.5 * scattering / (scattering + absorption);
                 let wet_bank = 0.5 * self.soil(Soil { brightness: 0.8, moisture: 1.0, clay: 0.05 }, band);
@@ -169,14 +199,26 @@ impl Spectra {
                 fresh * (1.0 - weathering) + old * weathering
             }
             Surface::Slate { brightness } => {
-                brightness * (0.085 + 0.025 * step(nm, 900.0, 300.0) - 0.012 * bell(nm, 2250.0, 40.0) - 0.008 * bell(nm, 2340.0, 25.0))
+                brightness
+                    * (0.085 + 0.025 * step(nm, 900.0, 300.0)
+                        - 0.012 * bell(nm, 2250.0, 40.0)
+                        - 0.008 * bell(nm, 2340.0, 25.0))
             }
             Surface::Concrete { brightness } => {
                 let rise = 0.19 + 0.13 * step(nm, 520.0, 60.0) + 0.05 * step(nm, 1100.0, 300.0);
-                brightness * (rise - 0.03 * bell(nm, 1430.0, 40.0) - 0.08 * bell(nm, 1940.0, 60.0) - 0.05 * bell(nm, 2340.0, 35.0) - 0.03 * step(nm, 2400.0, 50.0))
+                brightness
+                    * (rise
+                        - 0.03 * bell(nm, 1430.0, 40.0)
+                        - 0.08 * bell(nm, 1940.0, 60.0)
+                        - 0.05 * bell(nm, 2340.0, 35.0)
+                        - 0.03 * step(nm, 2400.0, 50.0))
             }
             Surface::Asphalt { age } => {
-                let rise = 0.045 + 0.055 * age + (0.02 + 0.03 * age) * step(nm, 530.0, 40.0) + (0.035 + 0.03 * age) * step(nm, 900.0, 350.0) + 0.02 * step(nm, 1700.0, 250.0);
+                let rise = 0.045
+                    + 0.055 * age
+                    + (0.02 + 0.03 * age) * step(nm, 530.0, 40.0)
+                    + (0.035 + 0.03 * age) * step(nm, 900.0, 350.0)
+                    + 0.02 * step(nm, 1700.0, 250.0);
                 rise - 0.012 * (1.0 - age) * bell(nm, 2310.0, 30.0) - 0.006 * bell(nm, 1730.0, 25.0)
             }
         }
@@ -184,7 +226,8 @@ impl Spectra {
 
     fn soil(&self, soil: Soil, band: usize) -> f64 {
         let nm = self.nm[band];
-        let slope = 0.05 + 0.125 * step(nm, 545.0, 55.0) + 0.14 * step(nm, 900.0, 230.0) + 0.06 * step(nm, 1500.0, 250.0);
+        let slope =
+            0.05 + 0.125 * step(nm, 545.0, 55.0) + 0.14 * step(nm, 900.0, 230.0) + 0.06 * step(nm, 1500.0, 250.0);
         let features = 1.0
             - 0.10 * bell(nm, 480.0, 40.0)
             - 0.05 * bell(nm, 880.0, 70.0)
@@ -207,7 +250,8 @@ impl Spectra {
             + 13.0 * green * self.chlorophyll[band]
             + 4.0 * green * self.carotenoid[band]
             + (0.35 + 5.0 * plants.senescence) * self.brown[band];
-        let petal = common + 9.0 * self.carotenoid[band] + 0.8 * self.chlorophyll[band] * green + 1.5 * self.brown[band];
+        let petal =
+            common + 9.0 * self.carotenoid[band] + 0.8 * self.chlorophyll[band] * green + 1.5 * self.brown[band];
         let thick = thick_layer(leaf / plants.scattering) * (1.0 - plants.petals)
             + thick_layer(petal / plants.scattering) * plants.petals;
         // Light that is absorbed less goes deeper and sees more of the soil.
@@ -242,11 +286,19 @@ mod tests {
 
     #[test]
     fn leaves_look_like_leaves() {
-        let r = at(Surface::Plants(CROP), &[450.0, 550.0, 675.0, 720.0, 800.0, 970.0, 1080.0, 1200.0, 1450.0, 1650.0, 1940.0, 2200.0]);
-        let [blue, green, red, edge, nir, w970, n1080, w1200, w1450, s1650, w1940, s2200] = r[..] else { panic!("12 bands") };
+        let r = at(
+            Surface::Plants(CROP),
+            &[450.0, 550.0, 675.0, 720.0, 800.0, 970.0, 1080.0, 1200.0, 1450.0, 1650.0, 1940.0, 2200.0],
+        );
+        let [blue, green, red, edge, nir, w970, n1080, w1200, w1450, s1650, w1940, s2200] = r[..] else {
+            panic!("12 bands")
+        };
         assert!(green > 2.0 * red && green > 2.0 * blue, "green peak: {r:?}");
         assert!(red < 0.06 && edge > 2.0 * red && nir > 2.0 * edge && nir > 0.4, "red edge: {r:?}");
-        assert!(w970 < nir && w970 < n1080 && w1200 < n1080 && w1450 < 0.5 * s1650 && w1940 < w1450, "leaf water: {r:?}");
+        assert!(
+            w970 < nir && w970 < n1080 && w1200 < n1080 && w1450 < 0.5 * s1650 && w1940 < w1450,
+            "leaf water: {r:?}"
+        );
         assert!(s2200 < s1650 && s1650 < nir, "{r:?}");
     }
 
