@@ -9,9 +9,9 @@ use web_sys::File;
 
 use crate::app::acts::{keep, labels};
 use crate::app::link;
+use crate::app::plain::presets::{self, Preset};
 use crate::app::state::{JobState, OpenScene, Pin, Question, Role, Step, Store};
 use crate::app::view::layers;
-use crate::app::view::presets::{self, Preset};
 use crate::engine::message::{Command, Event, Failure, Render, SceneOpened};
 use crate::scene::{Kind, OpenOptions};
 

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::app::acts::job;
 use crate::app::field::{DropArea, NumberField};
-use crate::app::number;
+use crate::app::plain::number;
 use crate::app::state::{Role, Store};
 use crate::train::{Input, ModelSize, TrainConfig};
 

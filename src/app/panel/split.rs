@@ -5,7 +5,7 @@ use leptos::task::spawn_local;
 
 use crate::app::acts::split;
 use crate::app::field::{Choice, DropArea, NumberField, Segmented};
-use crate::app::number;
+use crate::app::plain::number;
 use crate::app::settings::SplitMode;
 use crate::app::state::{Overlay, Role, Store};
 
