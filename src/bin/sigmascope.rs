@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(sigmascope::cli::run())
+    sigmascope::cli::run()
 }

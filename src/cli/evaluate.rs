@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::labels::{Accuracy, AccuracyError, Class, LabelMap, Split, SplitError, SplitFileError, Summary};
-use crate::labels::{LabelError, random_split, read_labels, read_split_file};
+use crate::labels::{Accuracy, AccuracyError, Class, LabelMap, Split, SplitError, SplitFileError, Spread, Summary};
+use crate::labels::{GroundTruthError, random_split, read_labels, read_split_file};
 use crate::preprocess::{PreprocessError, Projection, fit_projection};
 use crate::scene::{Cube, OpenOptions, SceneError, open_path};
 use crate::train::{
@@ -130,7 +130,9 @@ pub enum EvaluateError {
     #[error("--set {given} cannot be used: {reason}")]
     Setting { given: String, reason: String },
     #[error(transparent)]
-    Labels(#[from] LabelError),
+    Labels(#[from] GroundTruthError),
+    #[error("the report could not be written as JSON ({0}); leave --json away")]
+    Json(#[from] serde_json::Error),
     #[error("--only {only} asks for a split that is not there: there are {splits}, counted from 0")]
     Only { only: usize, splits: usize },
 }
@@ -162,21 +164,13 @@ pub struct Report {
     pub summary: Option<Summary>,
 }
 
-/// Runs everything and prints the report.
+/// Runs everything; gives the report as JSON or as a table.
 ///
 /// # Errors
 /// [`EvaluateError`], one sentence for standard error.
-pub fn evaluate(args: &EvaluateArgs) -> Result<(), EvaluateError> {
+pub fn evaluate(args: &EvaluateArgs) -> Result<String, EvaluateError> {
     let report = report(args)?;
-    if args.json {
-        match serde_json::to_string_pretty(&report) {
-            Ok(json) => println!("{json}"),
-            Err(error) => eprintln!("{error}"),
-        }
-    } else {
-        print_table(&report);
-    }
-    Ok(())
+    if args.json { Ok(serde_json::to_string_pretty(&report)?) } else { Ok(table(&report)) }
 }
 
 /// Runs everything.
@@ -330,35 +324,33 @@ fn with_setting(config: &TrainConfig, given: &str) -> Result<TrainConfig, String
     serde_json::from_value(json).map_err(|error| error.to_string())
 }
 
-fn print_table(report: &Report) {
-    println!("{}, {}, {} parameters", report.scene, report.split, report.parameters);
-    println!("{:<44} {:>6} {:>6} {:>6} {:>8} {:>8}", "split", "OA %", "AA %", "kappa", "train s", "map s");
+fn table(report: &Report) -> String {
+    let mut lines = vec![
+        format!("{}, {}, {} parameters", report.scene, report.split, report.parameters),
+        format!("{:<44} {:>6} {:>6} {:>6} {:>8} {:>8}", "split", "OA %", "AA %", "kappa", "train s", "map s"),
+    ];
     for run in &report.runs {
-        let Accuracy { overall, average, kappa, .. } = run.accuracy;
-        println!(
-            "{:<44} {:>6.2} {:>6.2} {:>6.2} {:>8.1} {:>8.1}",
-            run.split,
-            100.0 * overall,
-            100.0 * average,
-            100.0 * kappa,
-            run.train_s,
-            run.map_s
-        );
+        let [overall, average, kappa] =
+            [run.accuracy.overall, run.accuracy.average, run.accuracy.kappa].map(|figure| 100.0 * figure);
+        let (split, train_s, map_s) = (&run.split, run.train_s, run.map_s);
+        lines.push(format!("{split:<44} {overall:>6.2} {average:>6.2} {kappa:>6.2} {train_s:>8.1} {map_s:>8.1}"));
     }
-    let Some(summary) = &report.summary else { return };
-    let percent = |spread: &crate::labels::Spread| format!("{:.2} ± {:.2}", 100.0 * spread.mean, 100.0 * spread.std);
-    println!(
-        "mean ± standard deviation of {} runs: OA {}, AA {}, kappa {}",
-        report.runs.len(),
-        percent(&summary.overall),
-        percent(&summary.average),
-        percent(&summary.kappa)
-    );
-    for (name, producers) in report.classes.iter().zip(&summary.producers) {
-        if let Some(producers) = producers {
-            println!("  {name:<40} {}", percent(producers));
+    if let Some(summary) = &report.summary {
+        let percent = |spread: &Spread| format!("{:.2} ± {:.2}", 100.0 * spread.mean, 100.0 * spread.std);
+        lines.push(format!(
+            "mean ± standard deviation of {} runs: OA {}, AA {}, kappa {}",
+            report.runs.len(),
+            percent(&summary.overall),
+            percent(&summary.average),
+            percent(&summary.kappa)
+        ));
+        for (name, producers) in report.classes.iter().zip(&summary.producers) {
+            if let Some(producers) = producers {
+                lines.push(format!("  {name:<40} {}", percent(producers)));
+            }
         }
     }
+    lines.join("\n")
 }
 
 #[cfg(test)]

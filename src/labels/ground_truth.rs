@@ -1,88 +1,119 @@
-//! Ground truth out of an opened file: one band of class numbers.
+//! Ground truth from an opened file: one band of whole numbers becomes a [`LabelMap`].
 
 use thiserror::Error;
 
+use super::palette::class_color;
 use super::{Class, LabelMap};
 use crate::scene::{Cube, SceneError, Window};
 
-/// A file that is no ground truth, or not of this scene.
+/// Why a file cannot serve as ground truth.
 #[derive(Debug, Clone, PartialEq, Error)]
-pub enum LabelError {
+pub enum GroundTruthError {
     #[error(transparent)]
     Scene(#[from] SceneError),
-    #[error("{name} has {bands} bands, but ground truth has one; choose the file with the class numbers")]
-    Bands { name: String, bands: usize },
-    #[error("{name} holds {value} at row {row}, column {col}; class numbers are whole and from 0 to 255")]
-    Value { name: String, value: f64, row: usize, col: usize },
-    #[error("{name} labels no pixel: all its class numbers are 0")]
-    Empty { name: String },
+    /// More than one band: most likely the scene itself.
+    #[error("{name} has {bands} bands, but ground truth has one band of class numbers; choose the label file")]
+    NotOneBand { name: String, bands: usize },
+    /// Not a whole number from 0 to 255.
     #[error(
-        "the labels have {rows} × {cols} pixels, but the scene has {scene_rows} × {scene_cols}; choose the labels of this scene"
+        "{name} holds {value} at row {row}, column {col}; class numbers are whole numbers from 0 (unlabelled) to 255, \
+         so this is not a label file or it is damaged"
     )]
-    Shape { rows: usize, cols: usize, scene_rows: usize, scene_cols: usize },
+    NotAClass { name: String, value: f64, row: usize, col: usize },
+    #[error("{name} has no labelled pixel: all its values are 0")]
+    Empty { name: String },
+    /// Labels of another scene.
+    #[error(
+        "the labels have {rows} rows × {cols} columns, but the scene has {scene_rows} × {scene_cols}; they belong to \
+         another scene or were cropped differently"
+    )]
+    WrongSize { rows: usize, cols: usize, scene_rows: usize, scene_cols: usize },
 }
 
-/// Reads a whole file of class numbers. Names and colours are the file's own where it has them, otherwise "class 3" and
-/// hues that are far apart.
+/// Reads class numbers 0..=255 from a file of one band, whatever its type and its kind say.
+///
+/// No-data samples count as unlabelled. Names and colours are taken from the file where it has them; otherwise classes
+/// are called "Class 1", "Class 2", … in the colours of [`class_color`]. The class table reaches to the highest class
+/// that is named or used.
 ///
 /// # Errors
-/// [`LabelError`] when the file has several bands or numbers that are no class numbers, labels nothing, or cannot be read.
-pub fn read_labels(cube: &dyn Cube) -> Result<LabelMap, LabelError> {
+/// [`GroundTruthError`], all but `WrongSize`.
+pub fn read_labels(cube: &dyn Cube) -> Result<LabelMap, GroundTruthError> {
     let info = cube.info();
-    let name = || info.name.clone();
-    if info.bands != 1 {
-        return Err(LabelError::Bands { name: name(), bands: info.bands });
-    }
     let (rows, cols) = (info.rows, info.cols);
-    let mut labels = Vec::with_capacity(rows * cols);
-    let step = cube.preferred_rows().clamp(1, rows.max(1));
-    let mut values = vec![0.0; step * cols];
-    for top in (0..rows).step_by(step) {
-        let bottom = (top + step).min(rows);
-        let block = &mut values[..(bottom - top) * cols];
-        cube.read(&Window { rows: top..bottom, cols: 0..cols, bands: 0..1 }, block)?;
-        for (at, &value) in block.iter().enumerate() {
-            let empty = !value.is_finite() || Some(value) == info.nodata;
-            if !empty && (value.fract() != 0.0 || !(0.0..=255.0).contains(&value)) {
-                return Err(LabelError::Value { name: name(), value, row: top + at / cols, col: at % cols });
-            }
-            labels.push(if empty { 0 } else { value as u8 });
+    if info.bands != 1 {
+        return Err(GroundTruthError::NotOneBand { name: info.name.clone(), bands: info.bands });
+    }
+    let mut labels = Vec::new();
+    let mut block = Vec::new();
+    let step = cube.preferred_rows().max(1);
+    let mut row = 0;
+    while row < rows {
+        let end = row.saturating_add(step).min(rows);
+        let window = Window { rows: row..end, cols: 0..cols, bands: 0..1 };
+        block.resize(window.len(), 0.0);
+        cube.read(&window, &mut block)?;
+        for (index, &value) in block.iter().enumerate() {
+            let class = if info.nodata == Some(value) { Some(0) } else { class_number(value) };
+            labels.push(class.ok_or_else(|| GroundTruthError::NotAClass {
+                name: info.name.clone(),
+                value,
+                row: row + index / cols,
+                col: index % cols,
+            })?);
         }
+        row = end;
     }
-    let highest = usize::from(labels.iter().copied().max().unwrap_or(0));
-    if highest == 0 {
-        return Err(LabelError::Empty { name: name() });
+    let used = labels.iter().copied().max().map_or(0, usize::from);
+    if used == 0 {
+        return Err(GroundTruthError::Empty { name: info.name.clone() });
     }
-    let own_name = |class: usize| info.class_names.as_ref().and_then(|names| names.get(class)).cloned();
-    let own_color = |class: usize| info.class_colors.as_ref().and_then(|colors| colors.get(class)).copied();
     let named = info.class_names.as_ref().map_or(0, |names| names.len().saturating_sub(1)).min(255);
-    let classes = (1..=highest.max(named))
-        .map(|class| Class {
-            name: own_name(class).unwrap_or_else(|| format!("class {class}")),
-            color: own_color(class).unwrap_or_else(|| distinct_color(class)),
-        })
-        .collect();
-    Ok(LabelMap { rows, cols, labels, classes })
+    let classes = (1..=used.max(named)).map(|class| Class {
+        name: info
+            .class_names
+            .as_ref()
+            .and_then(|names| names.get(class))
+            .filter(|name| !name.is_empty())
+            .cloned()
+            .unwrap_or_else(|| format!("Class {class}")),
+        color: info
+            .class_colors
+            .as_ref()
+            .and_then(|colors| colors.get(class).copied())
+            .unwrap_or_else(|| class_color(class)),
+    });
+    Ok(LabelMap { rows, cols, labels, classes: classes.collect() })
+}
+
+fn class_number(value: f64) -> Option<u8> {
+    (value.fract() == 0.0 && (0.0..=255.0).contains(&value)).then_some(value as u8)
 }
 
 impl LabelMap {
+    /// Checks that the labels can lie over a scene.
+    ///
     /// # Errors
-    /// [`LabelError::Shape`] when the labels do not belong to a scene of this size.
-    pub fn check_fits(&self, scene_rows: usize, scene_cols: usize) -> Result<(), LabelError> {
+    /// [`GroundTruthError::WrongSize`].
+    pub fn check_fits(&self, scene_rows: usize, scene_cols: usize) -> Result<(), GroundTruthError> {
         if (self.rows, self.cols) == (scene_rows, scene_cols) {
             return Ok(());
         }
-        Err(LabelError::Shape { rows: self.rows, cols: self.cols, scene_rows, scene_cols })
+        Err(GroundTruthError::WrongSize { rows: self.rows, cols: self.cols, scene_rows, scene_cols })
     }
 }
 
-/// Hues a golden angle apart, in three strengths.
-fn distinct_color(class: usize) -> [u8; 3] {
-    let hue = (class as f64 * 137.508).rem_euclid(360.0) / 60.0;
-    let value = [0.95, 0.7, 0.85][class % 3];
-    let ramp = |offset: f64| {
-        let k = (offset + hue).rem_euclid(6.0);
-        (255.0 * (value - 0.75 * value * k.min(4.0 - k).clamp(0.0, 1.0))).round() as u8
-    };
-    [ramp(5.0), ramp(3.0), ramp(1.0)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn class_numbers() {
+        assert_eq!(class_number(0.0), Some(0));
+        assert_eq!(class_number(-0.0), Some(0));
+        assert_eq!(class_number(255.0), Some(255));
+        for wild in [-7.0, 256.0, 1e6, 0.5, f64::NAN, f64::INFINITY] {
+            assert_eq!(class_number(wild), None, "{wild}");
+        }
+    }
 }

@@ -4,14 +4,16 @@ mod accuracy;
 mod accuracy_csv;
 mod ground_truth;
 mod official_split;
+mod palette;
 mod regions;
 mod split;
 mod split_file;
 
 pub use accuracy::{Accuracy, AccuracyError, Spread, Summary};
 pub use accuracy_csv::{RunFigures, accuracy_csv, summary_csv};
-pub use ground_truth::{LabelError, read_labels};
+pub use ground_truth::{GroundTruthError, read_labels};
 pub use official_split::{OfficialRule, OfficialSplit, official_split};
+pub use palette::class_color;
 pub use regions::UnknownClass;
 use serde::{Deserialize, Serialize};
 pub use split::{SplitError, random_split};

@@ -17,7 +17,7 @@ pub fn open_path(path: &Path, data: Option<&Path>, options: &OpenOptions) -> Res
     if let Some(data) = data {
         return open(&[first, source(data)?], options);
     }
-    match open(&[first.clone()], options) {
+    match open(std::slice::from_ref(&first), options) {
         Err(SceneError::MissingCompanion { name, what }) => match companion(path) {
             Some(companion) => open(&[first, source(&companion)?], options),
             None => Err(SceneError::MissingCompanion { name, what }),

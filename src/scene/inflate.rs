@@ -120,13 +120,19 @@ pub(crate) fn check_inflated_size(name: &str, what: &str, compressed: u64, infla
             ),
         ));
     }
+    refuse_bomb(name, what, compressed, inflated)
+}
+
+/// Refuses what is large and grows as no scene does.
+pub(crate) fn refuse_bomb(name: &str, what: &str, compressed: u64, inflated: u64) -> Result<(), SceneError> {
     if inflated > BOMB_FROM && inflated / compressed.max(1) > BOMB_RATIO {
         return Err(SceneError::unsupported(
             name,
             format!(
-                "{what} would grow from {} KiB to {mib} MiB, more than {BOMB_RATIO}-fold; no scene compresses so well, \
+                "{what} would grow from {} KiB to {} MiB, more than {BOMB_RATIO}-fold; no scene compresses so well, \
                  so it is not inflated. If it is right, save it uncompressed",
-                compressed.div_ceil(1 << 10)
+                compressed.div_ceil(1 << 10),
+                inflated.div_ceil(1 << 20)
             ),
         ));
     }

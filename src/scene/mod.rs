@@ -6,7 +6,7 @@
 mod envi;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
-// mod geotiff;
+mod geotiff;
 mod inflate;
 mod inspect;
 mod matlab;
@@ -77,6 +77,18 @@ pub enum Interleave {
     Bip,
     /// MATLAB's and NumPy's Fortran order: `[band][col][row]`.
     ColumnMajor,
+}
+
+impl Interleave {
+    /// The name that is also used in JSON: `bsq`, `bil`, `bip`, `columnmajor`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bsq => "bsq",
+            Self::Bil => "bil",
+            Self::Bip => "bip",
+            Self::ColumnMajor => "columnmajor",
+        }
+    }
 }
 
 /// What the file says its samples are.

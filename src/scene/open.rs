@@ -1,7 +1,7 @@
 //! From dropped files to a scene: what they are, which belong together, and who reads them.
 
 use super::samples::Endian;
-use super::{Cube, OpenOptions, SceneError, SharedSource, envi, matlab, numpy};
+use super::{Cube, OpenOptions, SceneError, SharedSource, envi, geotiff, matlab, numpy};
 
 /// What a file is, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ fn detect(source: &SharedSource) -> Result<Content, SceneError> {
         Content::Npy
     } else if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
         Content::Zip
-    } else if start.starts_with(b"II*\0") {
+    } else if geotiff::is_tiff(start) {
         Content::Tiff
     } else if matlab::is_level4(start) {
         Content::Refused("this is a MATLAB level-4 file, which cannot hold a cube; in MATLAB save it with -v7")
@@ -118,7 +118,8 @@ fn open_alone(source: &SharedSource, content: Content, options: &OpenOptions) ->
         Content::Matlab5(endian) => Box::new(matlab::open(source, endian, options)?),
         Content::Npy => Box::new(numpy::open_npy(source, options)?),
         Content::Zip => Box::new(numpy::open_npz(source, options)?),
-        Content::Empty | Content::EnviHeader | Content::Refused(_) | Content::Unknown | Content::Tiff => {
+        Content::Tiff => Box::new(geotiff::open(source)?),
+        Content::Empty | Content::EnviHeader | Content::Refused(_) | Content::Unknown => {
             return Err(refusal(source, &[content]));
         }
     })

@@ -4,6 +4,8 @@ use super::{Interleave, Kind, SceneError};
 
 /// Imaging spectrometers have hundreds of bands; more than this is a broken or foreign header.
 pub(crate) const MAX_BANDS: u64 = 65_536;
+/// Samples of one row of pixels; a row is the least that is read at once, as `f64`.
+const MAX_ROW_SAMPLES: u64 = 1 << 27;
 
 /// Rows, columns and bands of a scene.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +33,8 @@ impl Shape {
                 format!("{rows} rows × {cols} columns × {bands} bands is more than any scene has; the header is wrong"),
             )
         };
-        if bands > MAX_BANDS || rows.checked_mul(cols).is_none_or(|pixels| pixels > 1 << 40) {
+        let within = |a: u64, b: u64, max: u64| a.checked_mul(b).is_some_and(|product| product <= max);
+        if bands > MAX_BANDS || !within(rows, cols, 1 << 40) || !within(cols, bands, MAX_ROW_SAMPLES) {
             return Err(too_large());
         }
         let fit = |n: u64| usize::try_from(n).map_err(|_| too_large());

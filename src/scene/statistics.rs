@@ -94,6 +94,12 @@ fn for_each_block(cube: &dyn Cube, each: &mut dyn FnMut(&[f64], f64) -> bool) ->
     while row < rows {
         let end = row.saturating_add(step).min(rows);
         let window = Window { rows: row..end, cols: 0..cols, bands: 0..bands };
+        block.try_reserve(window.len().saturating_sub(block.len())).map_err(|_| {
+            SceneError::unsupported(
+                &info.name,
+                "its rows are so long that not even one fits in the memory of this device",
+            )
+        })?;
         block.resize(window.len(), 0.0);
         cube.read(&window, &mut block)?;
         if !each(&block, end as f64 / rows as f64) {

@@ -48,6 +48,18 @@ impl Part {
         Self { start, len, out_start: 0, out_strides: [len[COL] * len[BAND], len[BAND], 1] }
     }
 
+    /// Writes one value to every place of the part.
+    pub fn fill(self, value: f64, out: &mut [f64]) {
+        for row in 0..self.len[ROW] {
+            for col in 0..self.len[COL] {
+                for band in 0..self.len[BAND] {
+                    let [r, c, b] = self.out_strides;
+                    out[self.out_start + row * r + col * c + band * b] = value;
+                }
+            }
+        }
+    }
+
     fn slice(self, axis: usize, from: usize, count: usize) -> Self {
         let mut part = self;
         part.start[axis] += from as u64;

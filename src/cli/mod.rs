@@ -1,0 +1,61 @@
+//! The command-line twin of the page: one file a command, the same code behind it.
+
+mod evaluate;
+mod inspect;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A hyperspectral laboratory: the page's work from the command line.
+#[derive(Debug, Parser)]
+#[command(name = "sigmascope", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One variant a command; its arguments and its `run` live in the file of its name.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what a scene file holds.
+    Inspect(inspect::Inspect),
+    Evaluate(evaluate::EvaluateArgs),
+    /// Serve the built page on this machine.
+    #[cfg(feature = "coordinator")]
+    Serve(crate::coordinator::ServeOptions),
+}
+
+/// What a command returns: the text for standard output, or one sentence for standard error.
+type Outcome = Result<String, Box<dyn std::error::Error>>;
+
+/// Runs the command that the arguments name. Exit codes: 0 done, 2 wrong arguments or a refusal in one sentence.
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Inspect(inspect) => inspect.run(),
+        Command::Evaluate(args) => evaluate::evaluate(&args).map_err(Into::into),
+        #[cfg(feature = "coordinator")]
+        Command::Serve(options) => crate::coordinator::serve(options).map(|()| String::new()).map_err(Into::into),
+    };
+    match outcome {
+        Ok(text) => match print(&text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("the result could not be written: {error}")),
+        },
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+/// Prints a result; a reader that closed the pipe early (`| head`) is no failure.
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn fail(sentence: &str) -> ExitCode {
+    eprintln!("{sentence}");
+    ExitCode::from(2)
+}
