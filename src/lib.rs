@@ -26,7 +26,6 @@ pub mod model;
 pub mod engine;
 pub mod train;
 
-#[cfg(feature = "app")]
 pub mod app;
 #[cfg(feature = "cli")]
 pub mod cli;
