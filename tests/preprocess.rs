@@ -5,10 +5,10 @@
 mod awkward;
 #[path = "preprocess/cube.rs"]
 mod cube;
-#[path = "preprocess/noise_adjusted.rs"]
-mod noise_adjusted;
 #[path = "preprocess/export.rs"]
 mod export;
+#[path = "preprocess/noise_adjusted.rs"]
+mod noise_adjusted;
 #[path = "preprocess/reference.rs"]
 mod reference;
 #[path = "preprocess/splits.rs"]
