@@ -1,6 +1,6 @@
 //! Training and mapping: starting them, following them, and carrying on after the engine was lost.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use leptos::prelude::*;
@@ -43,6 +43,8 @@ impl Kind {
 
 thread_local! {
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+    /// A job that was paused when the engine was lost is paused again as soon as it runs.
+    static PAUSE_AGAIN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Draws the splits where needed, then trains on each.
@@ -147,14 +149,8 @@ pub fn resume_after_loss(store: Store) -> Option<String> {
     store.job.set(JobState::Preparing);
     store.progress.set(None);
     send();
-    if store.paused.get_untracked() {
-        link::tell(Command::Pause);
-    }
+    PAUSE_AGAIN.set(store.paused.get_untracked());
     Some(from)
-}
-
-pub fn is_running() -> bool {
-    RUNNING.with_borrow(Option::is_some)
 }
 
 pub fn pause(store: Store) {
@@ -233,6 +229,9 @@ fn end_without_result(store: Store, state: JobState) {
 }
 
 fn on_progress(store: Store, progress: Progress) {
+    if PAUSE_AGAIN.take() {
+        link::tell(Command::Pause);
+    }
     let state = match progress.phase {
         Phase::Preparing => JobState::Preparing,
         Phase::Training => JobState::Training,

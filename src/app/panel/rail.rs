@@ -8,8 +8,8 @@ use super::scene::SceneStep;
 use super::take_away::TakeAway;
 use super::train::TrainStep;
 use crate::app::icon;
-use crate::app::number;
 use crate::app::panel::model::size_name;
+use crate::app::plain::number;
 use crate::app::state::{JobState, Step, Store, Tab};
 
 const STEPS: [Step; 5] = [Step::Scene, Step::Classes, Step::Model, Step::Train, Step::TakeAway];

@@ -5,7 +5,7 @@ use leptos::task::spawn_local;
 
 use crate::app::acts::split;
 use crate::app::field::{Choice, DropArea, NumberField, Segmented};
-use crate::app::number;
+use crate::app::plain::number;
 use crate::app::settings::SplitMode;
 use crate::app::state::{Overlay, Role, Store};
 
@@ -13,7 +13,7 @@ use crate::app::state::{Overlay, Role, Store};
 pub fn SplitPanel(store: Store) -> impl IntoView {
     let modes = vec![
         Choice::text(SplitMode::Random, "random", "Random"),
-        Choice::text(SplitMode::File, "file", "Split file"),
+        Choice::text(SplitMode::File, "file-mode", "Split file"),
         Choice::text(SplitMode::All, "all", "All train"),
     ];
     let outdate = Callback::new(move |()| split::outdate(store));

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::app::acts::job;
 use crate::app::icon;
-use crate::app::number;
+use crate::app::plain::number;
 use crate::app::state::{EngineState, JobState, Store};
 use crate::engine::message::{Phase, Progress};
 

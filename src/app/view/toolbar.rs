@@ -5,9 +5,9 @@ use leptos::prelude::*;
 use crate::app::acts::labels;
 use crate::app::field::{Choice, Segmented};
 use crate::app::icon;
-use crate::app::number;
+use crate::app::plain::number;
+use crate::app::plain::presets::{self, Preset};
 use crate::app::state::{Overlay, Store, Tool};
-use crate::app::view::presets::{self, Preset};
 
 #[component]
 pub fn Toolbar(store: Store) -> impl IntoView {

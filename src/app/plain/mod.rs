@@ -1,0 +1,8 @@
+//! Plain arithmetic of the page, free of browser and framework: its tests run natively with all others.
+
+pub mod axis;
+pub mod companions;
+pub mod number;
+pub mod palette;
+pub mod presets;
+pub mod viewport;
