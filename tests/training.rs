@@ -7,7 +7,7 @@ use burn::tensor::{Device, read_sync};
 use proptest::prelude::*;
 use sigmascope::labels::{Accuracy, Class, LabelMap, LabelledPixel, Split, random_split};
 use sigmascope::preprocess::{PreprocessError, Projected, Projection, fit_projection};
-use sigmascope::scene::{Format, Interleave, Kind, SampleType, SceneInfo, teaching};
+use sigmascope::scene::{Cube, Format, Interleave, Kind, SampleType, SceneInfo, TEACHING_CLASSES, TeachingScene};
 use sigmascope::train::{
     Augmentation, CubeView, Description, L2, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError, TrainedModel,
     Trainer, TrainingData, TrainingReport,
@@ -480,7 +480,10 @@ fn model_bytes() -> &'static [u8] {
 /// From a cube to figures, as the page and `sigmascope evaluate` do it.
 #[test]
 fn the_teaching_scene_is_mapped_from_ten_labels_a_class() {
-    let (cube, labels) = teaching::generate(1);
+    let cube = TeachingScene::new(1);
+    let (rows, cols) = (cube.info().rows, cube.info().cols);
+    let classes = TEACHING_CLASSES.iter().map(|(name, color)| Class { name: (*name).into(), color: *color }).collect();
+    let labels = LabelMap { rows, cols, labels: cube.truth().to_vec(), classes };
     let config = TrainConfig {
         size: ModelSize::Tiny,
         patch: Some(4),
