@@ -24,8 +24,10 @@ fn main(
     let first = (cell / TOKENS) * TOKENS * POINTS;
     var count = 0u;
     for (var i = 0u; i < TOKENS * POINTS; i++) {
-        let hat = max(vec2<f32>(0.0), 1.0 - abs(samples[first + i].xy - here));
-        count += select(0u, 1u, hat.x * hat.y > 0.0);
+        if (abs(samples[first + i].y - here.y) < 1.0) {
+            let hat = 1.0 - abs(samples[first + i].xy - here);
+            count += select(0u, 1u, max(hat.x, 0.0) * hat.y > 0.0);
+        }
     }
     counts[cell] = count;
 }

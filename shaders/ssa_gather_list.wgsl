@@ -38,12 +38,14 @@ fn main(
     let here = vec2<f32>(f32(cell % TOKENS % COLS), f32(cell % TOKENS / COLS));
     let first = plane * TOKENS * POINTS;
     for (var i = 0u; i < TOKENS * POINTS; i++) {
-        let point = samples[first + i];
-        let hat = max(vec2<f32>(0.0), 1.0 - abs(point.xy - here));
-        let weight = hat.x * hat.y;
-        if (weight > 0.0) {
-            entries[at] = Entry(i / POINTS, weight * point.z, weight * point.w);
-            at++;
+        if (abs(samples[first + i].y - here.y) < 1.0) {
+            let point = samples[first + i];
+            let hat = 1.0 - abs(point.xy - here);
+            let weight = max(hat.x, 0.0) * hat.y;
+            if (weight > 0.0) {
+                entries[at] = Entry(i / POINTS, weight * point.z, weight * point.w);
+                at++;
+            }
         }
     }
     ranges[cell] = vec2<u32>(start, at);

@@ -17,7 +17,7 @@ use burn::backend::wgpu::{KernelSource, SourceTemplate};
 use burn::backend::{Autodiff, Backend, Cube, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 use cubecl::prelude::KernelId;
-use wide::{CmpLt, f32x4};
+use wide::f32x4;
 
 /// GELU (exact, with the error function) of a float32 tensor of any shape. Differentiable on an autodiff device.
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -183,7 +183,7 @@ fn normal(x: f32x4) -> (f32x4, f32x4) {
         .fold(f32x4::splat(1.061_405_4) * t + f32x4::splat(-1.453_152_1), |p, c| p * t + f32x4::splat(c));
     let power = (-(a * a)).exp();
     let tail = f32x4::splat(0.5) * t * p * power;
-    let cdf = x.simd_lt(f32x4::splat(0.0)).blend(tail, one - tail);
+    let cdf = x.simd_lt(f32x4::splat(0.0)).select(tail, one - tail);
     (cdf, f32x4::splat(0.398_942_3) * power)
 }
 

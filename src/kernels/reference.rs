@@ -127,9 +127,9 @@ pub fn backward<T: Float>(
 
                 for i in 0..p {
                     let grad_logit = attention[i] * (grad_attention[i] - mean);
-                    for c in 0..d {
+                    for (c, &key) in sampled_keys[i].iter().enumerate() {
                         let at = (plane * n + token) * d + c;
-                        grads.q[at] = grads.q[at] + scale * grad_logit * sampled_keys[i][c];
+                        grads.q[at] = grads.q[at] + scale * grad_logit * key;
                     }
                     for corner in &around[i] {
                         let Some(cell) = corner.token else { continue };

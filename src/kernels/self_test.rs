@@ -91,7 +91,7 @@ async fn compare<const D: usize>(
         return Err(SelfTestError::Failed(format!("{tensor} is missing")));
     };
     let data = result.into_data_async().await.map_err(|error| SelfTestError::Failed(error.to_string()))?;
-    let values = data.to_vec::<f32>().map_err(|error| SelfTestError::Failed(format!("{error:?}")))?;
+    let values = data.try_to_vec::<f32>().map_err(|error| SelfTestError::Failed(format!("{error:?}")))?;
     let mut difference = if values.len() == expected.len() { 0.0 } else { f64::INFINITY };
     for (&value, &expected) in values.iter().zip(expected) {
         let off = (f64::from(value) - expected).abs();

@@ -2,13 +2,13 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::gelu;
 
 use super::attention::{Attention, Tokens};
 use super::config::Config;
 use super::layers::{LayerNorm, Linear};
 use super::parameters::{Builder, ParameterError};
 use super::pass::Pass;
+use crate::kernels::gelu;
 
 /// Attention, then a two-layer MLP with exact GELU; both normalised before, added after, and dropped for whole samples
 /// while training. No layer scale, no dropout inside.

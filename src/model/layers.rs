@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::parameters::{Builder, ParameterError};
+use crate::kernels::layer_norm;
 
 /// `y = x · W + b`, rows of x being samples.
 #[derive(Module, Debug)]
@@ -66,6 +67,6 @@ impl LayerNorm {
 
     /// `[n, D]` → `[n, D]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        burn::tensor::module::layer_norm(x, self.weight.val(), Some(self.bias.val()), Self::EPSILON)
+        layer_norm(x, self.weight.val(), self.bias.val(), Self::EPSILON)
     }
 }

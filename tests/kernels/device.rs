@@ -19,7 +19,7 @@ pub fn run(case: &Case, device: &Device) -> Results {
     let out = sparse_sampling_attention(q.clone(), k.clone(), v.clone(), offsets.clone(), [shape.rows, shape.cols]);
     assert_eq!(out.dims(), shape.out());
     let grads = (out.clone() * upstream).sum().backward();
-    let floats = |data: TensorData| data.to_vec::<f32>().expect("float32");
+    let floats = |data: TensorData| data.try_to_vec::<f32>().expect("float32");
     let grad = |tensor: &Tensor<4>| {
         let grad = tensor.grad(&grads).expect("a gradient");
         assert_eq!(grad.dims(), shape.qkv());

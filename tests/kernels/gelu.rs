@@ -22,8 +22,8 @@ fn check(name: &str, device: &Device) {
     let x = Tensor::<1>::from_floats(data.as_slice(), &device.clone().autodiff()).require_grad();
     let y = gelu(x.clone());
     let grads = (y.clone() * 3.0).sum().backward();
-    let y = y.into_data().to_vec::<f32>().expect("float32");
-    let slope = x.grad(&grads).expect("a gradient").into_data().to_vec::<f32>().expect("float32");
+    let y = y.into_data().try_to_vec::<f32>().expect("float32");
+    let slope = x.grad(&grads).expect("a gradient").into_data().try_to_vec::<f32>().expect("float32");
     let (mut largest, mut steepest) = (0.0f64, 0.0f64);
     for ((&x, &y), &slope) in data.iter().zip(&y).zip(&slope) {
         let x = f64::from(x);
@@ -54,6 +54,6 @@ fn rank_and_strides_do_not_matter() {
         let turned = gelu(x.clone().swap_dims(1, 2));
         assert_eq!(turned.dims(), [1, 3, 2]);
         let difference = (turned.swap_dims(1, 2) - gelu(x)).abs().max();
-        assert_eq!(difference.into_data().to_vec::<f32>().expect("float32"), [0.0]);
+        assert_eq!(difference.into_data().try_to_vec::<f32>().expect("float32"), [0.0]);
     }
 }

@@ -60,15 +60,13 @@ fn backward(case: &Case, device: &Device, key_gradient: KeyGradient) -> [Vec<f32
 }
 
 #[test]
-fn every_summation_gives_the_same_gradients() {
+fn both_summations_give_the_same_gradients() {
     let Some(vulkan) = device::vulkan() else { return };
     let case = Case::random(SamplingShape { batch: 2, heads: 2, rows: 6, cols: 5, head_dim: 16, points: 8 }, 2.0, 3);
     let gather = backward(&case, &vulkan, KeyGradient::Gather);
-    for other in [KeyGradient::CompareAndSwap, KeyGradient::Channel] {
-        for (a, b) in gather.iter().zip(&backward(&case, &vulkan, other)) {
-            let (relative, _) = distance(b, a);
-            assert!(relative < 1e-6, "{other:?}: {relative:e}");
-        }
+    for (a, b) in gather.iter().zip(&backward(&case, &vulkan, KeyGradient::CompareAndSwap)) {
+        let (relative, _) = distance(b, a);
+        assert!(relative < 1e-6, "{relative:e}");
     }
 }
 

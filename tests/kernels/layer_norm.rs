@@ -29,7 +29,7 @@ fn check(name: &str, device: &Device, shape: [usize; 3]) {
 
 fn off<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
     assert_eq!(a.dims(), b.dims());
-    (a - b).abs().max().into_data().to_vec::<f32>().expect("float32")[0]
+    (a - b).abs().max().into_data().try_to_vec::<f32>().expect("float32")[0]
 }
 
 #[test]
