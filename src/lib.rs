@@ -4,12 +4,12 @@
 //!
 //! | module | what | knows |
 //! | --- | --- | --- |
-//! | [`scene`] | hyperspectral files in, maps out | nobody |
-//! | [`labels`] | class tables, ground truth, splits, accuracy | nobody |
-//! | [`preprocess`] | scaling, PCA, tiles | `scene` |
+//! | [`scene`] | hyperspectral files in, maps out | `labels`' plain types |
+//! | [`labels`] | class tables, ground truth, splits, accuracy | `scene` to read ground truth |
+//! | [`preprocess`] | the spectral projection, tiles | `scene` |
 //! | `kernels` | sparse sampling attention: WGSL beside its plain reference | burn |
 //! | `model` | HyperSIGMA | `kernels` |
-//! | [`train`] | losses, AdamW, schedules, the loop | `model`, `labels` |
+//! | [`train`] | losses, AdamW, schedules, trainer and mapper | `model`, `preprocess`, `labels` |
 //! | [`engine`] | commands, events, jobs, the worker | all of the above |
 //! | `app` | the page | `engine::message` only |
 //! | `coordinator` | the server of the page | none of the above |
@@ -26,7 +26,6 @@ pub mod model;
 pub mod engine;
 pub mod train;
 
-#[cfg(feature = "app")]
 pub mod app;
 #[cfg(feature = "cli")]
 pub mod cli;

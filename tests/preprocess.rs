@@ -5,6 +5,8 @@
 mod awkward;
 #[path = "preprocess/cube.rs"]
 mod cube;
+#[path = "preprocess/export.rs"]
+mod export;
 #[path = "preprocess/noise_adjusted.rs"]
 mod noise_adjusted;
 #[path = "preprocess/reference.rs"]

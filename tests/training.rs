@@ -1,16 +1,16 @@
 //! Training, mapping and model files on the CPU, on small scenes made here.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use burn::tensor::{Device, read_sync};
 use proptest::prelude::*;
-use sigmascope::labels::{Accuracy, Class, LabelMap, LabelledPixel, Split};
-use sigmascope::preprocess::{PreprocessError, Projected, Projection};
-use sigmascope::scene::{Format, Interleave, Kind, SampleType, SceneInfo};
+use sigmascope::labels::{Accuracy, Class, LabelMap, LabelledPixel, Split, random_split};
+use sigmascope::preprocess::{PreprocessError, Projected, Projection, fit_projection};
+use sigmascope::scene::{Cube, Format, Interleave, Kind, SampleType, SceneInfo, TEACHING_CLASSES, TeachingScene};
 use sigmascope::train::{
-    Augmentation, Description, L2, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError, TrainedModel, Trainer,
-    TrainingData, TrainingReport,
+    Augmentation, CubeView, Description, L2, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError, TrainedModel,
+    Trainer, TrainingData, TrainingReport,
 };
 
 const CLASSES: usize = 4;
@@ -185,10 +185,10 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     let scene = Fields::new(30, 26);
     let run = |seed| trained(&mut trainer(&scene, &TrainConfig { seed, ..config() }), 4);
     let first = run(3);
-    assert_eq!(first, run(3));
+    assert!(first == run(3));
     let other = run(4);
     assert_ne!(first.0, other.0);
-    assert_ne!(first.1, other.1);
+    assert!(first.1 != other.1);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
     let mut second = trainer(&scene, &config);
     second.resume(&bytes).unwrap();
     assert_eq!(second.epochs(), (3, 8));
-    assert_eq!(trained(&mut second, 5), expected);
+    assert!(trained(&mut second, 5) == expected);
     assert_eq!(second.history(), whole.history());
     assert_eq!(second.best().0, whole.best().0);
 }
@@ -328,11 +328,12 @@ fn projection() -> Projection {
         bands: (0..9).collect(),
         wavelengths_nm: Some((0..9).map(|band| 400.0 + 50.0 * band as f64).collect()),
         scaling: None,
-        mean: vec![0.5; 9],
+        mean: (1..10).map(|band| 1.0 / f64::from(band)).collect(),
         components: (0..9 * COMPONENTS).map(|value| value as f64 / 54.0).collect(),
         variance: vec![1.0; COMPONENTS],
         divisor: vec![1.0; COMPONENTS],
         total_variance: 9.0,
+        pixels: 780,
     }
 }
 
@@ -369,7 +370,8 @@ fn a_model_file_gives_the_same_map_and_fits_other_scenes() {
     let (scene, config) = (Fields::new(30, 26), config());
     let model = model(&scene, &config);
     let opened = TrainedModel::from_bytes(&model.to_bytes().unwrap()).unwrap();
-    assert_eq!(opened, model);
+    assert!(opened.projection() == model.projection(), "the projection is exact");
+    assert!(opened.to_bytes().unwrap() == model.to_bytes().unwrap());
     assert_eq!((opened.info().bands, opened.info().scene.as_str()), (9, "fields"));
     assert!(opened.info().parameters > 10_000);
     assert!(opened.check_scene(&info(9)).is_ok());
@@ -435,7 +437,7 @@ fn contradictions_in_a_model_file_are_found() {
         let bytes = rewritten(&model, &description);
         let result = TrainedModel::from_bytes(&bytes);
         if expected == "nothing" {
-            assert_eq!(result.as_ref(), Ok(&model));
+            assert!(result.is_ok());
         } else {
             let error = result.err().unwrap_or_else(|| panic!("{expected} was not noticed")).to_string();
             assert!(error.contains(expected), "{expected}: {error}");
@@ -447,7 +449,7 @@ fn contradictions_in_a_model_file_are_found() {
 fn rewritten(model: &TrainedModel, description: &Description) -> Vec<u8> {
     let bytes = model.to_bytes().unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let json = serde_json::to_string(description).unwrap();
+    let json = serde_json::to_string(description).unwrap(); // plain numbers are read as well
     safetensors::serialize(file.iter(), Some([("sigmascope".to_owned(), json)].into())).unwrap()
 }
 
@@ -473,4 +475,38 @@ proptest! {
 fn model_bytes() -> &'static [u8] {
     static BYTES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     BYTES.get_or_init(|| model(&Fields::new(30, 26), &config()).to_bytes().unwrap())
+}
+
+/// From a cube to figures, as the page and `sigmascope evaluate` do it.
+#[test]
+fn the_teaching_scene_is_mapped_from_ten_labels_a_class() {
+    let cube = TeachingScene::new(1);
+    let (rows, cols) = (cube.info().rows, cube.info().cols);
+    let classes = TEACHING_CLASSES.iter().map(|(name, color)| Class { name: (*name).into(), color: *color }).collect();
+    let labels = LabelMap { rows, cols, labels: cube.truth().to_vec(), classes };
+    let config = TrainConfig {
+        size: ModelSize::Tiny,
+        patch: Some(4),
+        components: 12,
+        epochs: 40,
+        warmup_epochs: 4,
+        test_time_shifts: 1,
+        test_time_augmentation: false,
+        ..TrainConfig::default()
+    };
+    let projection = fit_projection(&cube, &config.projection(), &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let view = CubeView { cube: &cube, projection: &projection };
+    let split = random_split(&labels, 10, 5, 0).unwrap();
+    let classes = labels.classes.len();
+    let mut data = TrainingData::new(&view, projection.len(), classes, &split, &config).unwrap();
+    data.read_all(&view).unwrap();
+    let mut trainer = Trainer::new(config.clone(), data, &Device::flex()).unwrap();
+    while read_sync(trainer.epoch()).unwrap().is_some() {}
+    let mut map = LabelMap { labels: vec![0; labels.labels.len()], ..labels.clone() };
+    let mut mapper =
+        Mapper::new(trainer.best_network().unwrap(), map.rows, map.cols, &config, &Device::flex()).unwrap();
+    read_sync(mapper.run(&view, &mut map)).unwrap();
+    let accuracy = Accuracy::of_map(&map.labels, &split.test, classes).unwrap();
+    println!("teaching scene: OA {:.3}, AA {:.3}, kappa {:.3}", accuracy.overall, accuracy.average, accuracy.kappa);
+    assert!(accuracy.overall > 0.8 && accuracy.average > 0.8, "{} {}", accuracy.overall, accuracy.average);
 }

@@ -30,7 +30,32 @@ pub struct Settings {
     pub val_per_class: usize,
     pub split_seed: u64,
     pub seeds: usize,
+    /// Only what differs from the size's recipe is kept, so that a better recipe of a later version is taken over.
+    #[serde(with = "differing")]
     pub config: TrainConfig,
+}
+
+/// A configuration as its size, and all of it only where it is not the recipe of that size.
+mod differing {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::train::{ModelSize, TrainConfig};
+
+    #[derive(Serialize, Deserialize)]
+    struct Kept {
+        size: ModelSize,
+        own: Option<TrainConfig>,
+    }
+
+    pub fn serialize<S: Serializer>(config: &TrainConfig, serializer: S) -> Result<S::Ok, S::Error> {
+        let own = (*config != TrainConfig::preset(config.size)).then(|| config.clone());
+        Kept { size: config.size, own }.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TrainConfig, D::Error> {
+        let kept = Kept::deserialize(deserializer)?;
+        Ok(kept.own.unwrap_or_else(|| TrainConfig::preset(kept.size)))
+    }
 }
 
 impl Default for Settings {
@@ -97,5 +122,15 @@ mod tests {
     fn unknown_and_missing_fields_fall_back_to_defaults() {
         let settings: Settings = serde_json::from_str(r#"{"seeds": 5, "colour": "red"}"#).unwrap();
         assert_eq!(settings, Settings { seeds: 5, ..Settings::default() });
+    }
+
+    #[test]
+    fn an_untouched_recipe_is_kept_by_name_only() {
+        let untouched = serde_json::to_string(&Settings::default()).unwrap();
+        assert!(untouched.contains(r#""config":{"size":"nano","own":null}"#), "{untouched}");
+        let mut settings = Settings::default();
+        settings.config.epochs = 7;
+        let text = serde_json::to_string(&settings).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
     }
 }

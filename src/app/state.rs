@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
+use crate::app::plain::presets::Preset;
+use crate::app::plain::viewport::Viewport;
 use crate::app::settings::{Settings, SplitMode};
-use crate::app::view::presets::Preset;
-use crate::app::view::viewport::Viewport;
 use crate::engine::message::{DeviceChoice, DeviceInfo, ModelInfo, Progress, RunResult};
 use crate::labels::{Accuracy, Class, LabelMap, Split};
 use crate::scene::{SceneInfo, Variable};

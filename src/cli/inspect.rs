@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Outcome;
-use crate::scene::{self, Cube, Inspection, Kind, OpenOptions, SceneInfo};
+use crate::scene::{self, Cube, Inspection, Kind, OpenOptions, SceneError, SceneInfo};
 
 #[derive(Debug, Args)]
 pub struct Inspect {
@@ -38,7 +38,10 @@ impl Inspect {
     /// Opens the scene, streams over it once and describes it.
     pub fn run(self) -> Outcome {
         let options = OpenOptions { variable: self.variable, band_axis: None };
-        let cube = scene::open_path(&self.file, self.data.as_deref(), &options)?;
+        let cube = match scene::open_path(&self.file, self.data.as_deref(), &options) {
+            Err(error @ SceneError::ChooseVariable { .. }) => return Err(format!("{error} with --variable").into()),
+            opened => opened?,
+        };
         for &[row, col, band] in &self.pixels {
             let SceneInfo { rows, cols, bands, .. } = *cube.info();
             if row >= rows || col >= cols || band >= bands {
@@ -85,7 +88,7 @@ fn summary(cube: &dyn Cube, inspection: &Inspection) -> Result<String, std::fmt:
         writeln!(text, "map info     {}", map_info.split_whitespace().collect::<Vec<_>>().join(" "))?;
     }
     match inspection.mean {
-        Some(mean) => writeln!(text, "mean         {mean}")?,
+        Some(mean) => writeln!(text, "mean         {mean} (of all finite samples as stored)")?,
         None => writeln!(text, "mean         none: no finite sample")?,
     }
     for sample in &inspection.samples {

@@ -26,7 +26,8 @@ enum Command {
     Serve(crate::coordinator::ServeOptions),
 }
 
-/// What a command returns: the text for standard output, or one sentence for standard error.
+/// What a command returns: the text for standard output (empty when it printed as it went), or one sentence for
+/// standard error.
 type Outcome = Result<String, Box<dyn std::error::Error>>;
 
 /// Runs the command that the arguments name. Exit codes: 0 done, 2 wrong arguments or a refusal in one sentence.
@@ -49,6 +50,9 @@ pub fn run() -> ExitCode {
 /// Prints a result; a reader that closed the pipe early (`| head`) is no failure.
 fn print(text: &str) -> std::io::Result<()> {
     use std::io::Write;
+    if text.is_empty() {
+        return Ok(());
+    }
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other,

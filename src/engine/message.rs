@@ -299,7 +299,7 @@ pub struct RunResult {
 }
 
 /// One thing to time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BenchCase {
     SsaForward,

@@ -7,8 +7,8 @@ use super::control::Control;
 use super::message::{Command, DeviceChoice, Event, Failure, Reply, Request, RequestId, SceneOpened};
 use super::render::Renderer;
 use super::{device, jobs};
-use crate::labels::{self, Class, LabelMap, SplitFile};
-use crate::scene::{self, Cube, OpenOptions, SceneError, SharedSource, TEACHING_CLASSES, TeachingScene, Window};
+use crate::labels::{self, LabelMap, SplitFile};
+use crate::scene::{self, Cube, OpenOptions, SceneError, SharedSource, Window};
 use crate::train::TrainedModel;
 
 /// Where replies go: the page, or a test.
@@ -87,8 +87,7 @@ impl Session {
                 self.show_scene(id, cube, bytes, None)?;
             }
             Command::OpenTeachingScene { seed } => {
-                let cube = TeachingScene::new(seed);
-                let labels = teaching_labels(&cube);
+                let (cube, labels) = scene::teaching::generate(seed);
                 self.show_scene(id, Rc::new(cube), seed, Some(labels))?;
             }
             Command::Render(render) => {
@@ -257,13 +256,6 @@ fn spectrum(cube: &dyn Cube, row: usize, col: usize) -> Result<Vec<f32>, SceneEr
     cube.read(&window, &mut values)?;
     let valid = |value: f64| if scene::is_valid(value, info.nodata) { value as f32 } else { f32::NAN };
     Ok(values.into_iter().map(valid).collect())
-}
-
-/// The ground truth that the teaching scene comes with.
-fn teaching_labels(scene: &TeachingScene) -> LabelMap {
-    let (rows, cols) = (scene.info().rows, scene.info().cols);
-    let classes = TEACHING_CLASSES.iter().map(|&(name, color)| Class { name: name.to_owned(), color }).collect();
-    LabelMap { rows, cols, labels: scene.truth().to_vec(), classes }
 }
 
 /// A file name without its last extension.

@@ -15,6 +15,7 @@
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::palette::class_color;
 use super::{Class, LabelMap, LabelledPixel, Split};
 
 /// Share of the training pixels that validate where a file names no validation pixels: 139 of the 695 in the fixed split
@@ -258,21 +259,13 @@ impl Reader<'_> {
 }
 
 /// Classes in the colours of the scene's classes: of the same names where every name is known there, otherwise of the same
-/// numbers. Colours past the scene's table are spread round the colour circle by the golden angle.
+/// numbers. Classes past the scene's table take the palette's.
 fn colored(names: Vec<String>, scene: &[Class]) -> Vec<Class> {
     let same = |name: &str| scene.iter().find(|class| class.name.eq_ignore_ascii_case(name)).map(|class| class.color);
     let known = names.iter().all(|name| same(name).is_some());
     let paint = |(number, name): (usize, String)| {
         let color = if known { same(&name) } else { scene.get(number).map(|class| class.color) };
-        Class { color: color.unwrap_or_else(|| hue(number as f64 * 137.508)), name }
+        Class { color: color.unwrap_or_else(|| class_color(number + 1)), name }
     };
     names.into_iter().enumerate().map(paint).collect()
-}
-
-/// A saturated colour of this hue in degrees.
-fn hue(degrees: f64) -> [u8; 3] {
-    [0.0, 8.0, 4.0].map(|offset| {
-        let k = (offset + degrees / 30.0) % 12.0;
-        (255.0 * (0.5 - 0.4 * (k - 3.0).min(9.0 - k).clamp(-1.0, 1.0))).round() as u8
-    })
 }

@@ -135,7 +135,7 @@ impl HyperSigma {
         &self.config
     }
 
-    /// The table of all parameters, in the order of [`names::live`].
+    /// The table of all parameters, in the order of [`names::live`] and of a walk through the module.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }

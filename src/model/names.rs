@@ -53,13 +53,13 @@ pub fn unused(config: &Config) -> Vec<(String, Vec<usize>)> {
             biased(list, &format!("{name}.{i}"), shape);
         }
     };
-    // 768 × 64 whatever the size: a leftover of ViT-B.
-    classifier(&mut list, "spat_encoder.classifier", 49152);
+    // Inputs of both classifiers are those of ViT-B whatever the size.
+    classifier(&mut list, "spat_encoder.classifier", 64 * 768);
     let collected = match config.task {
         Task::Segmentation => 1,
         Task::Classification => {
             biased(&mut list, "spat_encoder.cls", vec![classes, 4 * dim, 1, 1]);
-            classifier(&mut list, "spat_encoder.classifier1", 4 * dim);
+            classifier(&mut list, "spat_encoder.classifier1", 4 * 768);
             biased(&mut list, "conv", vec![REDUCED, 4 * REDUCED, 1, 1]);
             4
         }

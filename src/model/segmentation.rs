@@ -20,10 +20,10 @@ use super::upsample::Upsample;
 pub struct SegmentationHead {
     /// D → 128 each, deepest feature first.
     reduce: Vec<Linear>,
-    /// 4 * 128 → 128
-    conv: Linear,
     /// 128 → classes
     cls: Linear,
+    /// 4 * 128 → 128
+    conv: Linear,
     /// To the size of the tile, one for each feature, deepest first.
     upsample: Vec<Upsample>,
 }

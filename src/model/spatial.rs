@@ -15,9 +15,9 @@ use super::pyramid::{Feature, Level};
 /// final norm exists in checkpoints but is never applied (SpatViT_fusion.py:444).
 #[derive(Module, Debug)]
 pub struct SpatialEncoder {
-    patch_embed: PatchEmbed,
     /// `[N, D]`
     pos_embed: Param<Tensor<2>>,
+    patch_embed: PatchEmbed,
     blocks: Vec<Block>,
     /// Shallowest first.
     levels: Vec<Level>,

@@ -17,10 +17,10 @@ use super::upsample::adaptive_average;
 pub struct SpectralEncoder {
     /// `[T, C]`: token t is the mean of these bands.
     pooling: Tensor<2>,
-    /// H * W → D
-    spat_map: Linear,
     /// `[T, D]`
     pos_embed: Param<Tensor<2>>,
+    /// H * W → D
+    spat_map: Linear,
     /// The live blocks; with `complete` the dead ones behind them.
     blocks: Vec<Block>,
     /// How many of them run.

@@ -4,6 +4,7 @@
 //! window, so memory does not grow with the file.
 
 mod envi;
+pub mod export;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
 mod geotiff;
@@ -17,7 +18,7 @@ mod shape;
 mod source;
 mod statistics;
 mod strided;
-mod teaching;
+pub mod teaching;
 mod variables;
 mod wavelength;
 

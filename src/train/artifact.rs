@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use burn::tensor::Device;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
 use thiserror::Error;
 
 use super::config::{ConfigError, TrainConfig};
@@ -258,7 +259,11 @@ fn describe(bytes: &[u8]) -> Result<Description, ArtifactError> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| not_ours(error.to_string()))?;
     let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
     let Some(json) = json else { return Err(not_ours("it lacks our description".to_owned())) };
-    let description: Description = serde_json::from_str(json).map_err(|error| not_ours(error.to_string()))?;
+    let mut json: Value = serde_json::from_str(json).map_err(|error| not_ours(error.to_string()))?;
+    if let Some(projection) = json.get_mut("projection") {
+        text_to_numbers(projection);
+    }
+    let description: Description = serde_json::from_value(json).map_err(|error| not_ours(error.to_string()))?;
     description.check()?;
     // The file must hold all of the network before memory is taken for it.
     let needed = description.shape.parameter_count().saturating_mul(4);
@@ -267,6 +272,31 @@ fn describe(bytes: &[u8]) -> Result<Description, ArtifactError> {
         return Err(ArtifactError::Inconsistent(what));
     }
     Ok(description)
+}
+
+/// Writes the fractions of a projection as text, because numbers in JSON are read back only to the last digit but one, and
+/// a saved model must give the same map to the last pixel.
+fn numbers_to_text(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => *value = Value::String(number.to_string()),
+        Value::Array(list) => list.iter_mut().for_each(numbers_to_text),
+        Value::Object(fields) => fields.values_mut().for_each(numbers_to_text),
+        _ => {}
+    }
+}
+
+/// The inverse of [`numbers_to_text`]; text that is no number stays and is refused where a number is expected.
+fn text_to_numbers(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some(number) = text.parse().ok().and_then(Number::from_f64) {
+                *value = Value::Number(number);
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(text_to_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(text_to_numbers),
+        _ => {}
+    }
 }
 
 /// Weights on the host as a source for a network.

@@ -34,7 +34,7 @@ const OUTCOMES: &[(&str, Outcome)] = &[
     ("envi_wl_short.hdr", Opens("100 wavelengths for 200 bands, ignored")),
     ("envi_wl_text.hdr", Malformed(&["wavelength = abc", "list of numbers"])),
     ("envi_no_magic.hdr", Malformed(&["does not start with the word ENVI"])),
-    ("envi_unclosed_brace.hdr", Malformed(&["wavelength", "line 7", "never closed"])),
+    ("envi_unclosed_brace.hdr", Malformed(&["wavelength", "line 8", "never closed"])),
     ("envi_missing_samples.hdr", Malformed(&["no `samples`"])),
     ("envi_missing_dtype.hdr", Malformed(&["no `data type`"])),
     ("envi_hdr_only.hdr", Missing(&["data file is missing", "envi_hdr_only.img"])),
@@ -53,7 +53,7 @@ const OUTCOMES: &[(&str, Outcome)] = &[
     ("mat73_truncated.mat", Unsupported(&["MATLAB 7.3"])),
     ("mat73_corrupt.mat", Unsupported(&["MATLAB 7.3"])),
     ("npy_truncated.npy", Malformed(&["58976", "cut short"])),
-    ("npy_huge.npy", Malformed(&["more than any scene has"])),
+    ("npy_huge.npy", Malformed(&["40000000000128 bytes in all", "192"])),
     ("npy_negative.npy", Malformed(&["shape holds -"])),
     ("npy_bad_header.npy", Malformed(&["not evaluated"])),
     ("npy_object.npy", Unsupported(&["Python objects"])),
@@ -96,6 +96,7 @@ fn every_broken_file_has_its_outcome() {
     let table: std::collections::BTreeSet<&str> = OUTCOMES.iter().map(|(name, _)| *name).collect();
     assert_eq!(table, listed.keys().map(String::as_str).collect(), "the table and expected.json name other files");
 
+    let mut wrong = Vec::new();
     for (name, outcome) in OUTCOMES {
         let path = folder.join(name);
         let (opened, peak) = peak_of(|| open_path(&path, None, &OpenOptions::default()));
@@ -112,14 +113,19 @@ fn every_broken_file_has_its_outcome() {
             (Malformed(words), Err(SceneError::Malformed { .. }))
             | (Unsupported(words), Err(SceneError::Unsupported { .. }))
             | (Missing(words), Err(SceneError::MissingCompanion { .. })) => words,
-            _ => panic!("{name}: {message:?}"),
+            _ => {
+                wrong.push(format!("{name}: another outcome: {message:?}"));
+                continue;
+            }
         };
-        for word in *words {
-            assert!(message.contains(word), "{name}: {message}");
+        if words.iter().any(|word| !message.contains(word)) || message.contains('\n') {
+            wrong.push(format!("{name}: {message}"));
         }
-        assert!(!message.contains('\n'), "{name}: {message}");
-        assert!(peak < REFUSAL_BYTES, "{name}: {peak} bytes for a refusal");
+        if peak >= REFUSAL_BYTES {
+            wrong.push(format!("{name}: {peak} bytes for a refusal"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -32,10 +32,7 @@ fn every_patch_and_rectangular_tiles_give_a_logit_for_every_pixel() {
         let table: Vec<_> = network.parameters().iter().map(|p| (p.name.clone(), p.shape.clone())).collect();
         assert_eq!(table, names::live(&config), "patch {patch}");
         let ids: Vec<_> = network.parameters().iter().map(|p| p.id).collect();
-        let mut visited = burn::module::list_param_ids(&network);
-        assert_eq!(visited.len(), ids.len());
-        visited.retain(|id| !ids.contains(id));
-        assert!(visited.is_empty());
+        assert_eq!(ids, burn::module::list_param_ids(&network), "patch {patch}");
         assert_eq!(burn::module::Module::num_params(&network), config.parameter_count());
     }
 }
@@ -127,7 +124,9 @@ fn shapes_that_do_not_fit_are_refused_with_a_reason() {
     ));
     assert!(matches!(build(&Config { features: [0, 1, 2, 4], ..sound.clone() }), ConfigError::Features { .. }));
     assert!(matches!(build(&Config { spectral_blocks: 5, ..sound.clone() }), ConfigError::SpectralBlocks { .. }));
-    assert!(matches!(build(&Config { components: 0, ..sound }), ConfigError::Zero { .. }));
+    assert!(matches!(build(&Config { components: 0, ..sound.clone() }), ConfigError::Bounds { value: 0, .. }));
+    assert!(matches!(build(&Config { embed_dim: 1 << 31, ..sound.clone() }), ConfigError::Bounds { .. }));
+    assert!(matches!(build(&Config { dropout: f64::NAN, ..sound }), ConfigError::Noise));
 }
 
 /// Sizes and key lists of the official networks, without building them.
@@ -165,9 +164,10 @@ fn official_sizes_have_the_official_parameters() {
     }
 }
 
-/// The README's figure for the official graph is 80.4 GFLOP, about 15 of them the head and 11 the dead spectral blocks.
+/// The README's figure for the official graph is 80.4 GFLOP, about 15 of them the head and 11 the dead spectral blocks;
+/// mapping 20 bands instead of 100 tokens over the pixels saves 2 more.
 #[test]
 fn forward_work_of_base_is_that_of_the_live_graph() {
     let gflop = Config::base(Task::Segmentation, [128, 128], 20, 9).forward_flop() / 1e9;
-    assert!((53.0..57.0).contains(&gflop), "{gflop}");
+    assert!((51.5..53.0).contains(&gflop), "{gflop}");
 }

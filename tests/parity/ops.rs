@@ -1,9 +1,9 @@
 //! Single operations.
 
-use burn::tensor::activation::gelu;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
+use sigmascope::kernels::gelu;
 use sigmascope::model::{Upsample, adaptive_average, resize_position_table};
 
 use crate::reference::{deviation, read, shared, values, vulkan};

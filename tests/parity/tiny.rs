@@ -202,8 +202,10 @@ impl Set {
             let start = sample(&before.values, self.limits[1]);
             let end = sample(&after.values, self.limits[1]);
             let expected = &self.after[&after.name].values;
-            ours.extend(start.iter().zip(&end).map(|(start, end)| end - start));
-            theirs.extend(start.iter().zip(expected).map(|(start, end)| end - f64::from(*start)));
+            // Samples stand for as many values as their tensor has.
+            let weight = (before.values.len() as f64 / start.len() as f64).sqrt();
+            ours.extend(start.iter().zip(&end).map(|(start, end)| (end - start) * weight as f32));
+            theirs.extend(start.iter().zip(expected).map(|(start, end)| (end - f64::from(*start)) * weight));
         }
         let deviation = deviation(&ours, &theirs);
         assert!(deviation.rel_l2 < ADAMW_UPDATE_REL_L2, "{} update: {deviation:?}", self.name);

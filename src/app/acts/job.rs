@@ -1,6 +1,6 @@
 //! Training and mapping: starting them, following them, and carrying on after the engine was lost.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use leptos::prelude::*;
@@ -9,7 +9,7 @@ use serde_bytes::ByteBuf;
 
 use crate::app::acts::{keep, split};
 use crate::app::link;
-use crate::app::state::{CurvePoint, JobState, Model, Run, Step, Store};
+use crate::app::state::{CurvePoint, JobState, Model, Overlay, Run, Step, Store};
 use crate::app::view::layers;
 use crate::engine::message::{Command, Event, MapRows, Phase, Progress, RunResult, TrainJob};
 use crate::labels::{Class, Split};
@@ -43,6 +43,8 @@ impl Kind {
 
 thread_local! {
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+    /// A job that was paused when the engine was lost is paused again as soon as it runs.
+    static PAUSE_AGAIN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Draws the splits where needed, then trains on each.
@@ -97,6 +99,10 @@ fn begin(store: Store, kind: Kind) {
     store.map.set(vec![0; rows * cols]);
     store.map_classes.set(kind.classes().clone());
     layers::set_map(rows, cols, &[], &[]);
+    // All labels would hide the map that is about to appear.
+    if store.overlay.get_untracked() == Overlay::All {
+        store.overlay.set(Overlay::Training);
+    }
     store.redraw();
     store.paused.set(false);
     store.progress.set(None);
@@ -147,14 +153,8 @@ pub fn resume_after_loss(store: Store) -> Option<String> {
     store.job.set(JobState::Preparing);
     store.progress.set(None);
     send();
-    if store.paused.get_untracked() {
-        link::tell(Command::Pause);
-    }
+    PAUSE_AGAIN.set(store.paused.get_untracked());
     Some(from)
-}
-
-pub fn is_running() -> bool {
-    RUNNING.with_borrow(Option::is_some)
 }
 
 pub fn pause(store: Store) {
@@ -233,6 +233,9 @@ fn end_without_result(store: Store, state: JobState) {
 }
 
 fn on_progress(store: Store, progress: Progress) {
+    if PAUSE_AGAIN.take() {
+        link::tell(Command::Pause);
+    }
     let state = match progress.phase {
         Phase::Preparing => JobState::Preparing,
         Phase::Training => JobState::Training,

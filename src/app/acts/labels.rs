@@ -7,10 +7,10 @@ use web_sys::File;
 
 use crate::app::acts::scene::ask_or_fail;
 use crate::app::link;
-use crate::app::palette;
+use crate::app::plain::palette;
+use crate::app::plain::viewport::{disc, line};
 use crate::app::state::{Overlay, Role, Store, Tool};
 use crate::app::view::layers;
-use crate::app::view::viewport::{disc, line};
 use crate::engine::message::{Command, Event};
 use crate::labels::{Class, LabelMap};
 use crate::scene::OpenOptions;

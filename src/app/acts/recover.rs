@@ -20,7 +20,8 @@ thread_local! {
     static LOSSES: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
     /// Why the engine was lost, until the new one has taken over.
     static REASON: RefCell<Option<String>> = const { RefCell::new(None) };
-    static RECOVERING: Cell<u32> = const { Cell::new(0) };
+    /// Counts workers that came to listen, so that a slow recovery notices that it is outdated.
+    static TURN: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The engine is gone: starts a new one, unless that has just failed several times.
@@ -32,6 +33,7 @@ pub fn engine_gone(store: Store, reason: String) {
         losses.len()
     });
     store.busy.set(None);
+    TURN.set(TURN.get() + 1);
     if losses > MOST_LOSSES {
         link::stop();
         let sentence = format!(
@@ -54,61 +56,72 @@ pub fn engine_gone(store: Store, reason: String) {
 /// The user wants a fresh engine.
 pub fn restart(store: Store) {
     LOSSES.take();
+    TURN.set(TURN.get() + 1);
     REASON.set(Some("you restarted it".into()));
     store.engine.set(EngineState::Restarting);
     link::start(store);
 }
 
-/// A worker listens: brings it to where the page is.
+/// A worker listens: brings it to where the page is, then lets waiting requests through.
 pub fn engine_ready(store: Store) {
-    store.engine.set(EngineState::Ready);
-    let turn = RECOVERING.get() + 1;
-    RECOVERING.set(turn);
-    let is_latest = move || RECOVERING.get() == turn;
+    let turn = TURN.get() + 1;
+    TURN.set(turn);
     spawn_local(async move {
-        // A device that fails is told by the engine; what follows then fails with its own sentence.
         select(store, store.device_choice.get_untracked()).await;
-        let Some(reason) = REASON.take() else { return };
-        if !is_latest() {
+        let reason = REASON.take();
+        if reason.is_some() {
+            reopen_scene(store).await;
+        }
+        if TURN.get() != turn {
+            // This worker is gone as well; its successor does all that.
+            REASON.with_borrow_mut(|now| *now = now.take().or(reason));
             return;
         }
-        if let Some(origin) = scene::origin() {
-            let (command, files) = origin.command();
-            if let Err(failure) = link::call(command, &files).await {
-                if is_latest() {
-                    store.fail(format!("The scene could not be opened again: {}", failure.message));
-                    if job::is_running() {
-                        job::on_failure(store, "The job ended with the scene.".into());
-                    }
-                }
-                return;
-            }
+        store.engine.set(EngineState::Ready);
+        link::open_gate();
+        if let Some(reason) = reason {
+            let goes_on = job::resume_after_loss(store).unwrap_or_else(|| "nothing was lost".into());
+            store.tell(format!("The engine stopped ({reason}) and was restarted; {goes_on}."));
         }
-        if let Some(model) = store.model.get_untracked()
-            && is_latest()
-        {
-            let bytes = Some(ByteBuf::from(model.bytes.as_ref().clone()));
-            if let Err(failure) = link::call(Command::OpenModel { bytes }, &[]).await {
-                store.fail(failure.message);
-            }
-        }
-        if !is_latest() {
-            return;
-        }
-        let goes_on = job::resume_after_loss(store);
-        store.tell(match goes_on {
-            Some(goes_on) => format!("The engine stopped ({reason}) and was restarted; {goes_on}."),
-            None => format!("The engine stopped ({reason}) and was restarted; nothing was lost."),
-        });
+        // Whatever was on the screen may be half drawn.
         scene::draw(store);
     });
 }
 
+/// The scene and the model that the former worker had.
+async fn reopen_scene(store: Store) {
+    let Some(origin) = scene::origin() else { return };
+    let (command, files) = origin.command();
+    if let Err(failure) = link::call_ahead(command, &files).await {
+        if store.engine.get_untracked() == EngineState::Restarting {
+            store.fail(format!("The scene could not be opened again: {}", failure.message));
+        }
+        return;
+    }
+    if let Some(model) = store.model.get_untracked() {
+        let bytes = Some(ByteBuf::from(model.bytes.as_ref().clone()));
+        // The page still has the model; a training job makes a new one anyway.
+        drop(link::call_ahead(Command::OpenModel { bytes }, &[]).await);
+    }
+}
+
+/// Asks for a device; where the wish cannot be granted, says so and lets the adapter decide.
 async fn select(store: Store, choice: DeviceChoice) {
-    match link::call(Command::SelectDevice(choice), &[]).await {
+    let turn = TURN.get();
+    match link::call_ahead(Command::SelectDevice(choice), &[]).await {
         Ok(Event::Device(info)) => store.device.set(Some(info)),
         Ok(_) => {}
-        Err(failure) => store.fail(failure.message),
+        Err(_) if TURN.get() != turn => {}
+        Err(failure) => {
+            store.fail(failure.message);
+            if choice != DeviceChoice::Auto {
+                store.device_choice.set(DeviceChoice::Auto);
+                if let Ok(Event::Device(info)) = link::call_ahead(Command::SelectDevice(DeviceChoice::Auto), &[]).await
+                {
+                    store.device.set(Some(info));
+                }
+            }
+        }
     }
 }
 
@@ -120,9 +133,7 @@ pub fn choose_device(store: Store, choice: DeviceChoice) {
     }
     if matches!(store.engine.get_untracked(), EngineState::Failed(_)) {
         restart(store);
-        return;
-    }
-    if store.is_ready_untracked() {
+    } else if store.is_ready_untracked() {
         spawn_local(select(store, choice));
     }
 }

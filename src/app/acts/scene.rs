@@ -9,9 +9,9 @@ use web_sys::File;
 
 use crate::app::acts::{keep, labels};
 use crate::app::link;
-use crate::app::state::{JobState, OpenScene, Pin, Question, Role, Step, Store};
+use crate::app::plain::presets::{self, Preset};
+use crate::app::state::{JobState, OpenScene, Overlay, Pin, Question, Role, Step, Store};
 use crate::app::view::layers;
-use crate::app::view::presets::{self, Preset};
 use crate::engine::message::{Command, Event, Failure, Render, SceneOpened};
 use crate::scene::{Kind, OpenOptions};
 
@@ -125,6 +125,7 @@ async fn settle(store: Store, opened: SceneOpened) {
     store.progress.set(None);
     store.job.set(JobState::Idle);
     store.swipe.set(None);
+    store.overlay.set(Overlay::All);
     store.kept.set(None);
     store.preset.set(presets::first_choice(&info));
     store.band.set(presets::first_band(&info));
@@ -157,6 +158,10 @@ async fn settle(store: Store, opened: SceneOpened) {
 
 /// Asks the engine for the picture that the controls describe. While one is being drawn, later wishes are merged into one.
 pub fn draw(store: Store) {
+    if !store.is_ready_untracked() {
+        // Drawn as soon as the engine is where the page is.
+        return;
+    }
     if DRAWING.replace(true) {
         DRAW_AGAIN.set(true);
         return;
@@ -171,7 +176,8 @@ pub fn draw(store: Store) {
                         store.redraw();
                     }
                     Ok(_) => {}
-                    Err(failure) => store.fail(failure.message),
+                    Err(failure) if store.is_ready_untracked() => store.fail(failure.message),
+                    Err(_) => {}
                 }
             }
             if !DRAW_AGAIN.get() {
@@ -213,7 +219,7 @@ pub fn hover(store: Store, pixel: Option<(usize, usize)>) {
         store.hover_spectrum.set(None);
         return;
     }
-    if READING.replace(true) {
+    if !store.is_ready_untracked() || READING.replace(true) {
         return;
     }
     spawn_local(async move {

@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::app::chart::axis::{Axis, extent, path};
-use crate::app::number;
+use crate::app::plain::axis::{Axis, extent, path};
+use crate::app::plain::number;
 use crate::app::state::{CurvePoint, Store};
 
 const WIDTH: f64 = 360.0;

@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::app::number;
-use crate::app::palette;
+use crate::app::plain::number;
+use crate::app::plain::palette;
 use crate::labels::Class;
 
 /// How large the cells are, in CSS pixels, and whether names stand beside the numbers.

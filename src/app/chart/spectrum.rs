@@ -5,12 +5,12 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use crate::app::acts::scene;
-use crate::app::chart::axis::{Axis, extent, path};
 use crate::app::icon;
-use crate::app::number;
-use crate::app::palette;
+use crate::app::plain::axis::{Axis, extent, path};
+use crate::app::plain::number;
+use crate::app::plain::palette;
+use crate::app::plain::presets::{self, Preset};
 use crate::app::state::{OpenScene, Pin, Store};
-use crate::app::view::presets::{self, Preset};
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 216.0;

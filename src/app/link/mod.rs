@@ -1,7 +1,7 @@
 //! The line to the engine: requests out, replies in, and notice when the engine is gone.
 //!
-//! Requests wait until the worker has said [`Event::Ready`]. Replies find their request by number; what belongs to the
-//! running job goes to [`acts::job`](crate::app::acts::job), whoever asked for it.
+//! Requests wait until the worker has said [`Event::Ready`] and [`acts::recover`] has brought it to where the page is.
+//! Replies find their request by number; what belongs to the running job goes to [`acts::job`], whoever asked for it.
 
 mod spawn;
 
@@ -38,7 +38,8 @@ enum Waiting {
 struct Link {
     module: Option<JsValue>,
     worker: Option<Worker>,
-    ready: bool,
+    /// The gate for common requests; opened by [`open_gate`].
+    open: bool,
     /// Counts workers, so that late news of an old one is ignored.
     generation: u32,
     next_id: RequestId,
@@ -69,7 +70,7 @@ pub async fn connect(store: Store) {
 pub fn start(store: Store) {
     let Some((module, generation)) = LINK.with_borrow_mut(|link| {
         link.generation += 1;
-        link.ready = false;
+        link.open = false;
         if let Some(worker) = link.worker.take() {
             worker.terminate();
         }
@@ -95,7 +96,7 @@ pub fn start(store: Store) {
 pub fn stop() {
     LINK.with_borrow_mut(|link| {
         link.generation += 1;
-        link.ready = false;
+        link.open = false;
         if let Some(worker) = link.worker.take() {
             worker.terminate();
         }
@@ -166,16 +167,7 @@ fn field(object: &JsValue, key: &str) -> JsValue {
 
 fn receive(reply: Reply, store: Store) {
     match reply.event {
-        Event::Ready => {
-            let queue = LINK.with_borrow_mut(|link| {
-                link.ready = true;
-                std::mem::take(&mut link.queue)
-            });
-            acts::recover::engine_ready(store);
-            for (bytes, files) in queue {
-                post(&bytes, &files);
-            }
-        }
+        Event::Ready => acts::recover::engine_ready(store),
         Event::DeviceLost { reason } => acts::recover::engine_gone(store, reason),
         Event::Crashed { message } => {
             acts::recover::engine_gone(store, format!("it hit a bug: {}", message.lines().next().unwrap_or_default()));
@@ -223,13 +215,36 @@ fn answer(store: Store, id: Option<RequestId>, event: Event) {
     }
 }
 
+/// The worker is where the page is: lets through what has waited.
+pub fn open_gate() {
+    let queue = LINK.with_borrow_mut(|link| {
+        link.open = true;
+        std::mem::take(&mut link.queue)
+    });
+    for (bytes, files) in queue {
+        post(&bytes, &files);
+    }
+}
+
 /// Asks for one reply.
 ///
 /// # Errors
 /// The engine's failure, or that the engine was restarted meanwhile.
 pub async fn call(command: Command, files: &[File]) -> Result<Event, Failure> {
+    ask(command, files, false).await
+}
+
+/// Asks ahead of everything that waits at the gate; only for bringing a worker to where the page is.
+///
+/// # Errors
+/// As for [`call`].
+pub async fn call_ahead(command: Command, files: &[File]) -> Result<Event, Failure> {
+    ask(command, files, true).await
+}
+
+async fn ask(command: Command, files: &[File], ahead: bool) -> Result<Event, Failure> {
     let (done, reply) = oneshot::channel();
-    send(command, files, Some(Waiting::One(done)));
+    send(command, files, Some(Waiting::One(done)), ahead);
     reply.await.unwrap_or_else(|_| Err(lost()))
 }
 
@@ -239,25 +254,25 @@ pub async fn call(command: Command, files: &[File]) -> Result<Event, Failure> {
 /// As for [`call`].
 pub async fn call_many(command: Command, wanted: usize) -> Result<Vec<Event>, Failure> {
     let (done, reply) = oneshot::channel();
-    send(command, &[], Some(Waiting::Many { events: Vec::new(), wanted, done }));
+    send(command, &[], Some(Waiting::Many { events: Vec::new(), wanted, done }), false);
     reply.await.unwrap_or_else(|_| Err(lost()))
 }
 
 /// Starts a job; its events go to [`acts::job`].
 pub fn begin_job(command: Command) {
-    send(command, &[], Some(Waiting::Job));
+    send(command, &[], Some(Waiting::Job), false);
 }
 
 /// Says something that needs no answer (pause, cancel).
 pub fn tell(command: Command) {
-    send(command, &[], None);
+    send(command, &[], None, false);
 }
 
 fn lost() -> Failure {
     Failure { message: "The engine did not answer; reload the page.".into(), choices: None }
 }
 
-fn send(command: Command, files: &[File], waiting: Option<Waiting>) {
+fn send(command: Command, files: &[File], waiting: Option<Waiting>, ahead: bool) {
     let encoded = LINK.with_borrow_mut(|link| {
         link.next_id += 1;
         let id = link.next_id;
@@ -265,7 +280,7 @@ fn send(command: Command, files: &[File], waiting: Option<Waiting>) {
             link.waiting.insert(id, waiting);
         }
         match postcard::to_stdvec(&Request { id, command }) {
-            Ok(bytes) if link.ready => Some(bytes),
+            Ok(bytes) if link.open || ahead => Some(bytes),
             Ok(bytes) => {
                 link.queue.push((bytes, files.to_vec()));
                 None

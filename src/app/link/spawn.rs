@@ -11,6 +11,7 @@ use crate::app::state::{EngineState, Store};
 /// Where the build puts the engine, relative to the page.
 const MODULE: &str = "engine_bg.wasm";
 const WORKER: &str = "engine_worker.js";
+const SIZES: &str = "sizes.json";
 
 /// Fetches and compiles the engine's module, reporting the bytes as they come.
 ///
@@ -43,19 +44,19 @@ pub async fn compile(store: Store) -> Result<JsValue, String> {
     if is_wasm {
         // Compiles while it downloads, and the browser may keep the compiled code.
         let promise: js_sys::Promise = js_sys::Promise::resolve(&response).unchecked_into();
-        return JsFuture::from(WebAssembly::compile_streaming(&promise)).await.map(Into::into).map_err(refused);
+        return JsFuture::from(WebAssembly::compile_streaming(&promise)).await.map_err(refused);
     }
     let buffer = JsFuture::from(response.array_buffer().map_err(refused)?).await.map_err(refused)?;
-    JsFuture::from(WebAssembly::compile(&buffer)).await.map(Into::into).map_err(refused)
+    JsFuture::from(WebAssembly::compile(&buffer)).await.map_err(refused)
 }
 
 /// Counts the bytes of a copy of the response for the progress line.
 async fn count(response: Response, store: Store) {
     let header = |name: &str| response.headers().get(name).ok().flatten();
-    // The length of a compressed body says nothing about the bytes that arrive here.
     let total = match header("content-encoding") {
         None => header("content-length").and_then(|length| length.parse().ok()),
-        Some(_) => None,
+        // The length of a compressed body says nothing about the bytes that arrive here.
+        Some(_) => full_size().await,
     };
     let Some(reader) =
         response.body().and_then(|body| body.get_reader().dyn_into::<ReadableStreamDefaultReader>().ok())
@@ -71,6 +72,14 @@ async fn count(response: Response, store: Store) {
             store.engine.set(EngineState::Fetching { received, total });
         }
     }
+}
+
+/// The module's size as the build wrote it down.
+async fn full_size() -> Option<u64> {
+    let response: Response = JsFuture::from(web_sys::window()?.fetch_with_str(SIZES)).await.ok()?.dyn_into().ok()?;
+    let sizes = JsFuture::from(response.json().ok()?).await.ok()?;
+    let module = Reflect::get(&sizes, &MODULE.into()).ok()?;
+    Reflect::get(&module, &"raw".into()).ok()?.as_f64().map(|bytes| bytes as u64)
 }
 
 /// Starts a worker with the module. `lock` names the lock that the worker holds as long as it lives.

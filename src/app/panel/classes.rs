@@ -6,8 +6,8 @@ use super::split::SplitPanel;
 use crate::app::acts::labels;
 use crate::app::field::DropArea;
 use crate::app::icon;
-use crate::app::number;
-use crate::app::palette;
+use crate::app::plain::number;
+use crate::app::plain::palette;
 use crate::app::state::{Role, Store, Tool};
 
 #[component]

@@ -38,7 +38,7 @@ pub fn DeviceMenu(store: Store) -> impl IntoView {
             format!("Loading the engine, {:.0} %", 100.0 * (received as f64 / total.max(1) as f64).min(1.0))
         }
         EngineState::Fetching { received, total: None } => {
-            format!("Loading the engine, {}", crate::app::number::megabytes(received))
+            format!("Loading the engine, {}", crate::app::plain::number::megabytes(received))
         }
         EngineState::Starting => "Starting the engine".into(),
         EngineState::Restarting => "Restarting the engine".into(),

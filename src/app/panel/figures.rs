@@ -5,8 +5,8 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use super::model::size_name;
-use crate::app::number;
-use crate::app::palette;
+use crate::app::plain::number;
+use crate::app::plain::palette;
 use crate::app::state::{Run, Store};
 use crate::labels::Accuracy;
 

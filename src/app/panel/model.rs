@@ -4,9 +4,9 @@ use leptos::prelude::*;
 
 use crate::app::acts::job;
 use crate::app::field::{DropArea, NumberField};
-use crate::app::number;
+use crate::app::plain::number;
 use crate::app::state::{Role, Store};
-use crate::train::{ModelSize, TrainConfig};
+use crate::train::{Input, ModelSize, TrainConfig};
 
 pub fn size_name(size: ModelSize) -> &'static str {
     match size {
@@ -32,9 +32,9 @@ pub fn size_word(size: ModelSize) -> &'static str {
 /// Sizes offered, their parameters and what they need.
 const SIZES: [(ModelSize, &str, &str); 4] = [
     (ModelSize::Nano, "about 10 million parameters", "trains from scratch in minutes, also on a CPU"),
-    (ModelSize::Base, "182 million", "a graphics card with 6 GB or more; meant for pre-trained weights"),
-    (ModelSize::Large, "about 600 million", "a graphics card with 16 GB or more"),
-    (ModelSize::Huge, "over 1 billion", "more memory than a browser tab commonly gets"),
+    (ModelSize::Base, "194 million", "a graphics card with 8 GB or more; made for pre-trained weights"),
+    (ModelSize::Large, "641 million", "a graphics card with 16 GB or more"),
+    (ModelSize::Huge, "1.3 billion", "more memory than a browser tab commonly gets"),
 ];
 
 #[component]
@@ -89,6 +89,23 @@ pub fn ModelStep(store: Store) -> impl IntoView {
                             }
                         })
                         .collect_view()}
+                </select>
+            </label>
+            <label class="field" title="How the spectra of the scene become the network's input">
+                <span>"input"</span>
+                <select
+                    data-testid="input"
+                    on:change=move |event| {
+                        let input = if event_target_value(&event) == "whitened" { Input::Whitened } else { Input::NoiseAdjusted };
+                        store.config.update(|config| config.input = input);
+                    }
+                >
+                    <option value="whitened" selected=move || store.config.with(|c| c.input == Input::Whitened)>
+                        "PCA, whitened"
+                    </option>
+                    <option value="noise-adjusted" selected=move || store.config.with(|c| c.input == Input::NoiseAdjusted)>
+                        "PCA, noise-adjusted"
+                    </option>
                 </select>
             </label>
             <NumberField

@@ -8,8 +8,8 @@ use super::scene::SceneStep;
 use super::take_away::TakeAway;
 use super::train::TrainStep;
 use crate::app::icon;
-use crate::app::number;
 use crate::app::panel::model::size_name;
+use crate::app::plain::number;
 use crate::app::state::{JobState, Step, Store, Tab};
 
 const STEPS: [Step; 5] = [Step::Scene, Step::Classes, Step::Model, Step::Train, Step::TakeAway];
@@ -124,7 +124,7 @@ fn Panel(store: Store, step: Step, next: Memo<Option<Step>>, body: AnyView) -> i
     };
     let id = format!("step-{}", word(step));
     view! {
-        <li class="step" class:open=open data-state=state>
+        <li class="step" class:open=open data-state=state style:--number=number.to_string()>
             <h2>
                 <button
                     class="step-head"

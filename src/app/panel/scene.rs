@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::app::acts::{keep, scene};
 use crate::app::field::DropArea;
-use crate::app::number;
+use crate::app::plain::number;
 use crate::app::state::{Role, Store};
 use crate::scene::{Format, Interleave, SampleType, SceneInfo};
 

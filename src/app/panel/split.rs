@@ -5,7 +5,7 @@ use leptos::task::spawn_local;
 
 use crate::app::acts::split;
 use crate::app::field::{Choice, DropArea, NumberField, Segmented};
-use crate::app::number;
+use crate::app::plain::number;
 use crate::app::settings::SplitMode;
 use crate::app::state::{Overlay, Role, Store};
 
@@ -13,7 +13,7 @@ use crate::app::state::{Overlay, Role, Store};
 pub fn SplitPanel(store: Store) -> impl IntoView {
     let modes = vec![
         Choice::text(SplitMode::Random, "random", "Random"),
-        Choice::text(SplitMode::File, "file", "Split file"),
+        Choice::text(SplitMode::File, "file-mode", "Split file"),
         Choice::text(SplitMode::All, "all", "All train"),
     ];
     let outdate = Callback::new(move |()| split::outdate(store));
@@ -74,8 +74,8 @@ fn Random(store: Store) -> impl IntoView {
     view! {
         <div class="fields">
             <NumberField
-                label="train"
-                unit="px a class"
+                label="train, per class"
+                unit="px"
                 testid="train-per-class"
                 min=1.0
                 max=100_000.0
@@ -86,8 +86,8 @@ fn Random(store: Store) -> impl IntoView {
                 }
             />
             <NumberField
-                label="validate"
-                unit="px a class"
+                label="validate, per class"
+                unit="px"
                 testid="val-per-class"
                 min=0.0
                 max=100_000.0

@@ -3,8 +3,8 @@
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
-use crate::app::number;
-use crate::app::palette;
+use crate::app::plain::number;
+use crate::app::plain::palette;
 use crate::app::state::Run;
 use crate::labels::{Class, LabelMap};
 

@@ -4,10 +4,8 @@ pub mod layers;
 pub mod legend;
 mod paint;
 mod pointer;
-pub mod presets;
 mod readout;
 mod toolbar;
-pub mod viewport;
 mod welcome;
 
 use std::cell::Cell;

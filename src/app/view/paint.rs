@@ -5,13 +5,13 @@ use std::f64::consts::TAU;
 use leptos::prelude::*;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
-use crate::app::palette;
+use crate::app::plain::palette;
+use crate::app::plain::viewport::Viewport;
 use crate::app::state::{Overlay, Store, Tool};
 use crate::app::view::layers::{self, Layer};
-use crate::app::view::viewport::Viewport;
 
 /// Opacity of all labels over the image: the image stays readable beneath.
-const LABEL_OPACITY: f64 = 0.7;
+const LABEL_OPACITY: f64 = 0.6;
 
 pub fn paint(store: Store, canvas: &HtmlCanvasElement, context: &CanvasRenderingContext2d) {
     let viewport = store.viewport.get_untracked();

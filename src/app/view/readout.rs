@@ -2,10 +2,10 @@
 
 use leptos::prelude::*;
 
-use crate::app::number;
-use crate::app::palette;
+use crate::app::plain::number;
+use crate::app::plain::palette;
+use crate::app::plain::presets::{self, Preset};
 use crate::app::state::Store;
-use crate::app::view::presets::{self, Preset};
 use crate::labels::Class;
 
 /// One line over the lower edge of the image: row, column, values of the shown bands, label, map class.

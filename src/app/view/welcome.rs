@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::app::acts::scene;
 use crate::app::field::FilePicker;
-use crate::app::number;
+use crate::app::plain::number;
 use crate::app::state::{EngineState, Role, Store};
 
 /// The teaching scene that "Try it" makes; the same for everybody, so that figures can be compared.

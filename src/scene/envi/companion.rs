@@ -39,6 +39,7 @@ pub(crate) fn find_data(header: &str, names: &[&str]) -> Option<usize> {
 }
 
 /// The index of the header that belongs to `data`.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn find_header(data: &str, names: &[&str]) -> Option<usize> {
     best(names.iter().enumerate().map(|(index, header)| (index, rank(header, data))))
 }

@@ -5,7 +5,10 @@
 mod companion;
 mod header;
 
-pub(crate) use companion::{find_data, find_header};
+pub(crate) use companion::find_data;
+// Only a program that sees folders can look for the header of a data file.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use companion::find_header;
 use header::Header;
 pub(crate) use header::is_envi;
 

@@ -6,6 +6,7 @@
 
 use super::SIDE;
 use super::noise::{between, crown, fractal, unit};
+use super::shapes::{Curve, Field, House, Wave, across_rows, split, turned};
 
 /// What covers the ground.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,29 +40,17 @@ pub(super) struct Place {
     pub density: f64,
 }
 
-/// A parcel: a convex polygon, its corners in order.
-struct Field {
-    corners: Vec<(f64, f64)>,
-    cover: Cover,
-    /// Unit vector across the rows.
-    across: (f64, f64),
-}
-
-/// A building: a rectangle round its middle.
-struct House {
-    x: f64,
-    y: f64,
-    /// Unit vector along its ridge.
-    along: (f64, f64),
-    /// Half the length and half the width.
-    half: (f64, f64),
-}
-
 /// Unit vector towards the sun: south-south-east, late in the morning.
 pub(super) const SUN: (f64, f64) = (0.45, 0.89);
 
 pub(super) struct Landscape {
     seed: u64,
+    /// x of the middle of the river at y.
+    river: Curve,
+    /// y of the middle of the main road at x.
+    road: Curve,
+    /// x of the middle of the second road at y.
+    lane: Curve,
     houses: Vec<House>,
     /// West or east of the river, north or south of the main road.
     quarters: [Vec<Field>; 4],
@@ -72,80 +61,88 @@ const LANE_HALF_WIDTH: f64 = 0.95;
 
 impl Landscape {
     pub fn new(seed: u64) -> Self {
-        let mut land = Self { seed, houses: Vec::new(), quarters: Default::default() };
+        let draw = |salt: u64| move |number: i64, low: f64, high: f64| between(seed ^ salt, number, 0, low, high);
+        let turn = std::f64::consts::TAU;
+        let (r, m, l) = (draw(0x0A1), draw(0x0B2), draw(0x0C3));
+        let mut land = Self {
+            seed,
+            river: Curve {
+                middle: r(8, 38.0, 44.0),
+                slope: r(7, -0.06, 0.06),
+                waves: [
+                    Wave { height: r(3, 7.0, 10.0), rate: turn / r(1, 66.0, 84.0), phase: r(5, 0.0, turn) },
+                    Wave { height: r(4, 2.5, 4.0), rate: turn / r(2, 29.0, 36.0), phase: r(6, 0.0, turn) },
+                ],
+            },
+            road: Curve {
+                middle: m(1, 66.0, 74.0),
+                slope: m(2, 0.10, 0.20),
+                waves: [
+                    Wave { height: m(3, 2.0, 3.5), rate: 1.0 / m(4, 24.0, 30.0), phase: m(5, 0.0, turn) },
+                    Wave::FLAT,
+                ],
+            },
+            lane: Curve {
+                middle: l(1, 86.0, 92.0),
+                slope: -l(2, 0.12, 0.22),
+                waves: [
+                    Wave { height: l(3, 2.0, 3.0), rate: 1.0 / l(4, 20.0, 26.0), phase: l(5, 0.0, turn) },
+                    Wave::FLAT,
+                ],
+            },
+            houses: Vec::new(),
+            quarters: Default::default(),
+        };
         land.lay_out_fields();
         land.build_village();
         land
     }
 
-    /// Middle of the river at y, and its direction (change of x with y).
-    fn river(&self, y: f64) -> (f64, f64) {
-        let s = |salt: i64, low: f64, high: f64| between(self.seed ^ 0x0A1, salt, 0, low, high);
-        let (k1, k2) = (std::f64::consts::TAU / s(1, 66.0, 84.0), std::f64::consts::TAU / s(2, 29.0, 36.0));
-        let (a1, a2, p1, p2) = (s(3, 7.0, 10.0), s(4, 2.5, 4.0), s(5, 0.0, 6.28), s(6, 0.0, 6.28));
-        let slope = s(7, -0.06, 0.06);
-        let x = s(8, 38.0, 44.0) + slope * (y - 64.0) + a1 * (k1 * y + p1).sin() + a2 * (k2 * y + p2).sin();
-        (x, slope + a1 * k1 * (k1 * y + p1).cos() + a2 * k2 * (k2 * y + p2).cos())
-    }
-
-    /// Middle of the main road at x.
-    fn road(&self, x: f64) -> f64 {
-        let s = |salt: i64, low: f64, high: f64| between(self.seed ^ 0x0B2, salt, 0, low, high);
-        s(1, 66.0, 74.0)
-            + s(2, 0.10, 0.20) * (x - 64.0)
-            + s(3, 2.0, 3.5) * (x / s(4, 24.0, 30.0) + s(5, 0.0, 6.28)).sin()
-    }
-
-    /// Middle of the second road at y.
-    fn lane(&self, y: f64) -> f64 {
-        let s = |salt: i64, low: f64, high: f64| between(self.seed ^ 0x0C3, salt, 0, low, high);
-        s(1, 86.0, 92.0) - s(2, 0.12, 0.22) * (y - 64.0)
-            + s(3, 2.0, 3.0) * (y / s(4, 20.0, 26.0) + s(5, 0.0, 6.28)).sin()
-    }
-
     fn to_river(&self, x: f64, y: f64) -> f64 {
-        let (middle, slope) = self.river(y);
-        (x - middle) / (1.0 + slope * slope).sqrt()
+        self.river.distance(y, x)
     }
 
     fn to_road(&self, x: f64, y: f64) -> f64 {
-        let slope = (self.road(x + 0.5) - self.road(x - 0.5)).abs();
-        (y - self.road(x)) / (1.0 + slope * slope).sqrt()
+        self.road.distance(x, y)
     }
 
     fn to_lane(&self, x: f64, y: f64) -> f64 {
-        let slope = (self.lane(y + 0.5) - self.lane(y - 0.5)).abs();
-        (x - self.lane(y)) / (1.0 + slope * slope).sqrt()
+        self.lane.distance(y, x)
     }
 
     /// Where the roads meet.
     fn crossing(&self) -> (f64, f64) {
         let mut x = 88.0;
         for _ in 0..20 {
-            x = self.lane(self.road(x));
+            x = self.lane.at(self.road.at(x));
         }
-        (x, self.road(x))
+        (x, self.road.at(x))
     }
 
-    /// Open water: the river and a lake beside it; how far inside, negative outside.
+    /// Open water, the river and a lake beside it: how far inside, negative outside.
     fn water_depth(&self, x: f64, y: f64) -> f64 {
-        let wobble = 0.5 * fractal(self.seed ^ 0x0D4, x, y, 9.0, 3);
-        let river = 2.7 + wobble - self.to_river(x, y).abs();
+        // Noise is only drawn where it can matter: this is asked for every point of the land.
+        let mut river = 2.7 - self.to_river(x, y).abs();
+        if river > -6.0 {
+            river += 0.5 * fractal(self.seed ^ 0x0D4, x, y, 9.0, 3);
+        }
         let y0 = between(self.seed ^ 0x0D5, 0, 0, 100.0, 108.0);
-        let x0 = self.river(y0).0 + 17.0;
-        let (dx, dy) = ((x - x0) / 10.5, (y - y0) / 7.0);
-        let lake = 7.0 * (1.0 - (dx * dx + dy * dy).sqrt()) + 2.2 * fractal(self.seed ^ 0x0D6, x, y, 12.0, 3);
+        let (dx, dy) = ((x - self.river.at(y0) - 17.0) / 10.5, (y - y0) / 7.0);
+        let mut lake = 7.0 * (1.0 - (dx * dx + dy * dy).sqrt());
+        if lake > -8.0 {
+            lake += 2.2 * fractal(self.seed ^ 0x0D6, x, y, 12.0, 3);
+        }
         river.max(lake)
     }
 
     /// How far inside a forest, negative outside; and which one.
     fn forest(&self, x: f64, y: f64) -> (f64, Cover, u32) {
-        let edge = |salt: u64| 12.0 * fractal(self.seed ^ salt, x, y, 24.0, 4);
-        let radius = |salt: i64, low: f64, high: f64| between(self.seed ^ 0x0E7, salt, 0, low, high);
-        let distance = |cx: f64, cy: f64| ((x - cx).powi(2) + (y - cy).powi(2)).sqrt();
-        let corner = radius(1, 34.0, 39.0) - distance(-4.0, 2.0) + edge(0x0E8);
-        let hill = radius(2, 33.0, 37.0) - distance(131.0, 124.0) + edge(0x0E9);
-        let copse = radius(3, 7.0, 8.5) - distance(radius(4, 64.0, 74.0), radius(5, 16.0, 26.0)) + 0.5 * edge(0x0EA);
+        let draw = |number: i64, low: f64, high: f64| between(self.seed ^ 0x0E7, number, 0, low, high);
+        let stand = |radius: f64, (cx, cy): (f64, f64), rough: f64, salt: u64| {
+            let inside = radius - ((x - cx).powi(2) + (y - cy).powi(2)).sqrt();
+            if inside < -rough { inside } else { inside + rough * fractal(self.seed ^ salt, x, y, 24.0, 4) }
+        };
+        let copse_at = (draw(4, 64.0, 74.0), draw(5, 16.0, 26.0));
         // Trees along the river, in groups.
         let bank = self.water_depth(x, y);
         let gallery = if bank < -0.3 && bank > -4.5 {
@@ -153,17 +150,22 @@ impl Landscape {
         } else {
             f64::MIN
         };
-        let conifers = |salt: u64, bias: f64| {
-            if fractal(self.seed ^ salt, x, y, 24.0, 3) + bias > 0.0 { Cover::Conifer } else { Cover::Broadleaf }
-        };
-        [
-            (corner, conifers(0x0EC, 0.12), 1),
-            (hill, conifers(0x0ED, 0.2), 2),
-            (copse, Cover::Broadleaf, 3),
-            (gallery, Cover::Broadleaf, 4),
-        ]
-        .into_iter()
-        .fold((f64::MIN, Cover::Broadleaf, 0), |best, next| if next.0 > best.0 { next } else { best })
+        let stands = [
+            stand(draw(1, 34.0, 39.0), (-4.0, 2.0), 12.0, 0x0E8),
+            stand(draw(2, 33.0, 37.0), (131.0, 124.0), 12.0, 0x0E9),
+            stand(draw(3, 7.0, 8.5), copse_at, 6.0, 0x0EA),
+            gallery,
+        ];
+        let (mut best, mut which) = (f64::MIN, 0);
+        for (number, inside) in (0u32..).zip(stands) {
+            if inside > best {
+                (best, which) = (inside, number);
+            }
+        }
+        // The large forests are mixed in stands.
+        let mixed = which < 2 && best > 0.0;
+        let conifers = mixed && fractal(self.seed ^ (0x0EC + u64::from(which)), x, y, 24.0, 3) + 0.15 > 0.0;
+        (best, if conifers { Cover::Conifer } else { Cover::Broadleaf }, 1 + which)
     }
 
     pub fn at(&self, x: f64, y: f64) -> Place {
@@ -219,7 +221,7 @@ impl Landscape {
 
     /// The village between and behind the houses: lawns with single trees.
     fn garden(&self, x: f64, y: f64) -> Option<Place> {
-        let near = self.houses.iter().any(|house| house.contains(x, y, if house.half.1 > 2.5 { 1.6 } else { 3.4 }));
+        let near = self.houses.iter().any(|house| house.contains(x, y, if house.half.1 > 2.5 { 1.6 } else { 4.2 }));
         near.then(|| {
             let crown = crown(self.seed ^ 0x0F5, x, y, 2.4);
             if crown.id % 10 < 3 && crown.inside > 0.12 {
@@ -325,11 +327,11 @@ impl Landscape {
                 let key = 8 * row + i64::from(side > 0.0);
                 let offset = side * (ROAD_HALF_WIDTH + between(seed, number, key + 100, 2.7, 3.4) + 6.2 * row as f64);
                 let along = 5.6 * number as f64 + between(seed, number, key + 200, -0.9, 0.9) + 2.8;
-                let (x, y) = (cx + along, self.road(cx + along));
-                let slope = self.road(x + 0.5) - self.road(x - 0.5);
+                let (x, y) = (cx + along, self.road.at(cx + along));
+                let slope = self.road.slope(x);
                 plots.push((number, key, x - offset * slope, y + offset, (1.0, slope), row));
-                let (x, y) = (self.lane(cy + along), cy + along);
-                let slope = self.lane(y + 0.5) - self.lane(y - 0.5);
+                let (x, y) = (self.lane.at(cy + along), cy + along);
+                let slope = self.lane.slope(y);
                 plots.push((number, key + 4, x + offset, y - offset * slope, (slope, 1.0), row));
             }
         }
@@ -346,7 +348,7 @@ impl Landscape {
         for hall in 0..40i64 {
             let angle = between(seed, hall, 700, 0.0, std::f64::consts::TAU);
             let far = between(seed, hall, 750, 20.0, 36.0);
-            let slope = self.road(cx + 1.0) - self.road(cx);
+            let slope = self.road.slope(cx);
             let half = (between(seed, hall, 800, 4.2, 5.6), between(seed, hall, 900, 2.7, 3.4));
             if self.houses.len() < houses + 4 {
                 self.build(cx + far * angle.cos(), cy + far * angle.sin(), turned((1.0, slope), 0.0), half);
@@ -359,8 +361,7 @@ impl Landscape {
         let house = House { x, y, along, half };
         let margin = 3.0;
         let room = (margin..SIDE as f64 - margin).contains(&x) && (margin..SIDE as f64 - margin).contains(&y);
-        let corners = house.corners(0.7);
-        let free = corners.iter().all(|&(x, y)| {
+        let free = house.outline(0.7).all(|(x, y)| {
             self.to_road(x, y).abs() > ROAD_HALF_WIDTH + 0.2
                 && self.to_lane(x, y).abs() > LANE_HALF_WIDTH + 0.2
                 && self.water_depth(x, y) < -1.5
@@ -373,102 +374,6 @@ impl Landscape {
         });
         if room && free && apart {
             self.houses.push(house);
-        }
-    }
-}
-
-impl House {
-    /// Place in the house's own directions: along the ridge and across it.
-    fn own(&self, x: f64, y: f64) -> (f64, f64) {
-        let (dx, dy) = (x - self.x, y - self.y);
-        (dx * self.along.0 + dy * self.along.1, dx * self.along.1 - dy * self.along.0)
-    }
-
-    fn contains(&self, x: f64, y: f64, margin: f64) -> bool {
-        let (u, v) = self.own(x, y);
-        u.abs() <= self.half.0 + margin && v.abs() <= self.half.1 + margin
-    }
-
-    /// −1 or 1: on which side of the ridge.
-    fn side(&self, x: f64, y: f64) -> f64 {
-        -self.own(x, y).1.signum()
-    }
-
-    fn corners(&self, margin: f64) -> [(f64, f64); 4] {
-        let (a, b) = (self.half.0 + margin, self.half.1 + margin);
-        [(a, b), (a, -b), (-a, -b), (-a, b)]
-            .map(|(u, v)| (self.x + u * self.along.0 + v * self.along.1, self.y + u * self.along.1 - v * self.along.0))
-    }
-}
-
-impl Field {
-    /// Distance to the nearest border, negative outside.
-    fn inside(&self, x: f64, y: f64) -> f64 {
-        let next = self.corners.iter().cycle().skip(1);
-        self.corners.iter().zip(next).fold(f64::MAX, |nearest, (&(ax, ay), &(bx, by))| {
-            let (dx, dy) = (bx - ax, by - ay);
-            let length = (dx * dx + dy * dy).sqrt().max(1e-9);
-            nearest.min((dx * (y - ay) - dy * (x - ax)) / length)
-        })
-    }
-}
-
-/// A unit vector, turned by an angle.
-fn turned((x, y): (f64, f64), angle: f64) -> (f64, f64) {
-    let length = (x * x + y * y).sqrt().max(1e-9);
-    let (x, y) = (x / length, y / length);
-    (x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos())
-}
-
-/// Across the rows of a parcel: they run along its longest side.
-fn across_rows(corners: &[(f64, f64)]) -> (f64, f64) {
-    let sides = corners.iter().zip(corners.iter().cycle().skip(1)).map(|(a, b)| (b.0 - a.0, b.1 - a.1));
-    let longest =
-        sides.max_by(|a, b| (a.0 * a.0 + a.1 * a.1).total_cmp(&(b.0 * b.0 + b.1 * b.1))).unwrap_or((1.0, 0.0));
-    turned((-longest.1, longest.0), 0.0)
-}
-
-fn area(corners: &[(f64, f64)]) -> f64 {
-    let next = corners.iter().cycle().skip(1);
-    0.5 * corners.iter().zip(next).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum::<f64>()
-}
-
-/// Cuts a convex polygon across its longer extent, again and again, until parcels have the size of fields.
-fn split(corners: Vec<(f64, f64)>, angle: f64, seed: u64, node: i64, parcels: &mut Vec<Vec<(f64, f64)>>) {
-    if area(&corners) < between(seed, node, 1, 520.0, 1300.0) || node > 1 << 20 {
-        parcels.push(corners);
-        return;
-    }
-    let extent = |(ux, uy): (f64, f64)| {
-        let along = corners.iter().map(|(x, y)| x * ux + y * uy);
-        along.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)))
-    };
-    let (u, v) = ((angle.cos(), angle.sin()), (-angle.sin(), angle.cos()));
-    let ((u0, u1), (v0, v1)) = (extent(u), extent(v));
-    // Fields are longer from west to east here: a cut across v until they are half again as long as wide.
-    let (axis, low, high) = if u1 - u0 > 1.5 * (v1 - v0) { (u, u0, u1) } else { (v, v0, v1) };
-    let at = low + (high - low) * between(seed, node, 2, 0.36, 0.64);
-    let normal = turned(axis, between(seed, node, 3, -0.06, 0.06));
-    let middle = corners.iter().fold((0.0, 0.0), |sum, c| (sum.0 + c.0, sum.1 + c.1));
-    let middle = (middle.0 / corners.len() as f64, middle.1 / corners.len() as f64);
-    // The turned line goes through the cut's place on the line through the middle.
-    let offset = at - (middle.0 * axis.0 + middle.1 * axis.1);
-    let through = (middle.0 + offset * axis.0, middle.1 + offset * axis.1);
-    let side = |(x, y): (f64, f64)| (x - through.0) * normal.0 + (y - through.1) * normal.1;
-    for (half, sign) in [(0, 1.0), (1, -1.0)] {
-        let mut part = Vec::new();
-        for (&a, &b) in corners.iter().zip(corners.iter().cycle().skip(1)) {
-            let (da, db) = (sign * side(a), sign * side(b));
-            if da >= 0.0 {
-                part.push(a);
-            }
-            if (da > 0.0 && db < 0.0) || (da < 0.0 && db > 0.0) {
-                let t = da / (da - db);
-                part.push((a.0 + t * (b.0 - a.0), a.1 + t * (b.1 - a.1)));
-            }
-        }
-        if part.len() >= 3 && area(&part) > 1.0 {
-            split(part, angle, seed, 2 * node + half, parcels);
         }
     }
 }

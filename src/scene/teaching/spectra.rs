@@ -124,6 +124,11 @@ pub(super) struct Spectra {
     water: Vec<f64>,
     brown: Vec<f64>,
     cellulose: Vec<f64>,
+    /// Dry soil without clay.
+    soil: Vec<f64>,
+    /// What moisture takes away beside its film, and the clay band.
+    damp: Vec<f64>,
+    clay: Vec<f64>,
 }
 
 impl Spectra {
@@ -149,6 +154,17 @@ impl Spectra {
                     + 0.4 * bell(nm, 1730.0, 30.0)
                     + 0.3 * bell(nm, 1490.0, 60.0)
             }),
+            soil: curve(&|nm| {
+                let slope = 0.05
+                    + 0.125 * step(nm, 545.0, 55.0)
+                    + 0.14 * step(nm, 900.0, 230.0)
+                    + 0.06 * step(nm, 1500.0, 250.0);
+                let iron = 0.10 * bell(nm, 480.0, 40.0) + 0.05 * bell(nm, 880.0, 70.0);
+                let water = 0.05 * bell(nm, 1420.0, 40.0) + 0.10 * bell(nm, 1930.0, 55.0);
+                slope * (1.0 - iron - water - 0.14 * step(nm, 2360.0, 45.0))
+            }),
+            damp: curve(&|nm| 0.12 * bell(nm, 1420.0, 40.0) + 0.25 * bell(nm, 1930.0, 55.0)),
+            clay: curve(&|nm| bell(nm, 2207.0, 28.0)),
         }
     }
 
@@ -225,19 +241,10 @@ impl Spectra {
     }
 
     fn soil(&self, soil: Soil, band: usize) -> f64 {
-        let nm = self.nm[band];
-        let slope =
-            0.05 + 0.125 * step(nm, 545.0, 55.0) + 0.14 * step(nm, 900.0, 230.0) + 0.06 * step(nm, 1500.0, 250.0);
-        let features = 1.0
-            - 0.10 * bell(nm, 480.0, 40.0)
-            - 0.05 * bell(nm, 880.0, 70.0)
-            - (0.05 + 0.12 * soil.moisture) * bell(nm, 1420.0, 40.0)
-            - (0.10 + 0.25 * soil.moisture) * bell(nm, 1930.0, 55.0)
-            - soil.clay * bell(nm, 2207.0, 28.0)
-            - 0.14 * step(nm, 2360.0, 45.0);
+        let features = 1.0 - soil.moisture * self.damp[band] - soil.clay * self.clay[band];
         // A film of water darkens everything and the short-wave infrared most.
         let film = (-soil.moisture * (0.45 + 0.03 * self.water[band].min(25.0))).exp();
-        soil.brightness * slope * features * film
+        soil.brightness * self.soil[band] * features * film
     }
 
     fn plants(&self, plants: Plants, band: usize) -> f64 {

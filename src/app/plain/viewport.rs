@@ -215,8 +215,9 @@ mod tests {
     fn discs_have_the_size_they_say() {
         assert_eq!(disc(5, 5, 1, 10, 10), [(5, 5)]);
         assert_eq!(disc(5, 5, 2, 10, 10).len(), 4);
-        assert_eq!(disc(5, 5, 3, 10, 10).len(), 9 - 4);
-        assert_eq!(disc(0, 0, 3, 10, 10), [(0, 0), (0, 1), (1, 0)]);
+        assert_eq!(disc(5, 5, 3, 10, 10).len(), 9);
+        assert_eq!(disc(0, 0, 3, 10, 10), [(0, 0), (0, 1), (1, 0), (1, 1)]);
+        assert_eq!(disc(5, 5, 5, 10, 10).len(), 21);
         let across = disc(20, 20, 9, 40, 40).iter().filter(|pixel| pixel.0 == 20).count();
         assert_eq!(across, 9);
     }
