@@ -42,6 +42,10 @@ pub struct EvaluateArgs {
     pub split: String,
     #[arg(long, value_enum, default_value = "nano")]
     pub model: Model,
+    /// Train on the validation pixels too; they then choose nothing. For splits that bring none of their own, where a fifth
+    /// of the training pixels would be held out.
+    #[arg(long)]
+    pub merge_validation: bool,
     /// How many splits (seeds) to run; a split file that holds fewer runs all it has.
     #[arg(long, default_value_t = 5)]
     pub seeds: usize,
@@ -184,7 +188,13 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
     let cube = open_path(&args.scene, args.data.as_deref(), &options(&args.variable))?;
     let labels = read_labels(open_path(&args.labels, None, &options(&args.labels_variable))?.as_ref())?;
     labels.check_fits(cube.info().rows, cube.info().cols)?;
-    let (splits, labels) = splits(args, labels)?;
+    let (mut splits, labels) = splits(args, labels)?;
+    if args.merge_validation {
+        for split in &mut splits {
+            split.train.append(&mut split.val);
+            split.train.sort_unstable();
+        }
+    }
     let projection = fit_projection(cube.as_ref(), &config.projection(), &mut |_, _| ControlFlow::Continue(()))?;
     let prepare_s = started.elapsed().as_secs_f64();
 
