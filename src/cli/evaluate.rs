@@ -42,6 +42,9 @@ pub struct EvaluateArgs {
     pub split: String,
     #[arg(long, value_enum, default_value = "nano")]
     pub model: Model,
+    /// The preset for scenes whose classes are hardly larger than a pixel.
+    #[arg(long)]
+    pub mixed_pixels: bool,
     /// Train on the validation pixels too; they then choose nothing. For splits that bring none of their own, where a fifth
     /// of the training pixels would be held out.
     #[arg(long)]
@@ -309,7 +312,8 @@ fn splits(args: &EvaluateArgs, labels: LabelMap) -> Result<(Vec<Split>, LabelMap
 
 /// The preset of the size with everything that the command line changes.
 fn configuration(args: &EvaluateArgs) -> Result<TrainConfig, EvaluateError> {
-    let mut config = TrainConfig::preset(args.model.into());
+    let preset = if args.mixed_pixels { TrainConfig::for_mixed_pixels } else { TrainConfig::preset };
+    let mut config = preset(args.model.into());
     if let Some(epochs) = args.epochs {
         config.epochs = epochs;
     }
