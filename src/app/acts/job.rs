@@ -9,7 +9,7 @@ use serde_bytes::ByteBuf;
 
 use crate::app::acts::{keep, split};
 use crate::app::link;
-use crate::app::state::{CurvePoint, JobState, Model, Run, Step, Store};
+use crate::app::state::{CurvePoint, JobState, Model, Overlay, Run, Step, Store};
 use crate::app::view::layers;
 use crate::engine::message::{Command, Event, MapRows, Phase, Progress, RunResult, TrainJob};
 use crate::labels::{Class, Split};
@@ -99,6 +99,10 @@ fn begin(store: Store, kind: Kind) {
     store.map.set(vec![0; rows * cols]);
     store.map_classes.set(kind.classes().clone());
     layers::set_map(rows, cols, &[], &[]);
+    // All labels would hide the map that is about to appear.
+    if store.overlay.get_untracked() == Overlay::All {
+        store.overlay.set(Overlay::Training);
+    }
     store.redraw();
     store.paused.set(false);
     store.progress.set(None);

@@ -9,7 +9,7 @@ use leptos::task::spawn_local;
 use serde::{Deserialize, Serialize};
 
 use crate::app::acts::{job, model, scene};
-use crate::app::state::{Kept, Run, Store};
+use crate::app::state::{Kept, Overlay, Run, Store};
 use crate::app::storage;
 use crate::labels::{Accuracy, Class, LabelMap};
 use crate::train::TrainConfig;
@@ -172,6 +172,7 @@ pub fn show_runs(store: Store, runs: Vec<Run>) {
     let last = runs.len().saturating_sub(1);
     store.runs.set(runs.into_iter().map(Arc::new).collect());
     job::show(store, None);
+    store.overlay.set(Overlay::Training);
     spawn_local(async move {
         if let Some(bytes) = read_model(store, last).await
             && let Err(sentence) = model::give(store, bytes, "trained here".into()).await

@@ -10,7 +10,7 @@ use web_sys::File;
 use crate::app::acts::{keep, labels};
 use crate::app::link;
 use crate::app::plain::presets::{self, Preset};
-use crate::app::state::{JobState, OpenScene, Pin, Question, Role, Step, Store};
+use crate::app::state::{JobState, OpenScene, Overlay, Pin, Question, Role, Step, Store};
 use crate::app::view::layers;
 use crate::engine::message::{Command, Event, Failure, Render, SceneOpened};
 use crate::scene::{Kind, OpenOptions};
@@ -125,6 +125,7 @@ async fn settle(store: Store, opened: SceneOpened) {
     store.progress.set(None);
     store.job.set(JobState::Idle);
     store.swipe.set(None);
+    store.overlay.set(Overlay::All);
     store.kept.set(None);
     store.preset.set(presets::first_choice(&info));
     store.band.set(presets::first_band(&info));

@@ -44,10 +44,10 @@ pub async fn compile(store: Store) -> Result<JsValue, String> {
     if is_wasm {
         // Compiles while it downloads, and the browser may keep the compiled code.
         let promise: js_sys::Promise = js_sys::Promise::resolve(&response).unchecked_into();
-        return JsFuture::from(WebAssembly::compile_streaming(&promise)).await.map(Into::into).map_err(refused);
+        return JsFuture::from(WebAssembly::compile_streaming(&promise)).await.map_err(refused);
     }
     let buffer = JsFuture::from(response.array_buffer().map_err(refused)?).await.map_err(refused)?;
-    JsFuture::from(WebAssembly::compile(&buffer)).await.map(Into::into).map_err(refused)
+    JsFuture::from(WebAssembly::compile(&buffer)).await.map_err(refused)
 }
 
 /// Counts the bytes of a copy of the response for the progress line.

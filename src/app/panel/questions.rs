@@ -15,7 +15,7 @@ pub fn Questions(store: Store) -> impl IntoView {
         if let Some(dialog) = dialog.get() {
             match (asked, dialog.open()) {
                 // It throws only when the dialog is open already.
-                (true, false) => drop_result(dialog.show_modal()),
+                (true, false) => std::mem::drop(dialog.show_modal()),
                 (false, true) => dialog.close(),
                 _ => {}
             }
@@ -27,7 +27,7 @@ pub fn Questions(store: Store) -> impl IntoView {
     };
     let give_up = move || {
         store.question.set(None);
-        drop_result(scene::take_pending());
+        scene::take_pending();
     };
     view! {
         <dialog class="dialog" node_ref=dialog data-testid="question" on:close=move |_| {
@@ -82,6 +82,3 @@ pub fn Questions(store: Store) -> impl IntoView {
     }
     .into_any()
 }
-
-/// For values whose only use is to be gone.
-fn drop_result<T>(_: T) {}

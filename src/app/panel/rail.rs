@@ -124,7 +124,7 @@ fn Panel(store: Store, step: Step, next: Memo<Option<Step>>, body: AnyView) -> i
     };
     let id = format!("step-{}", word(step));
     view! {
-        <li class="step" class:open=open data-state=state>
+        <li class="step" class:open=open data-state=state style:--number=number.to_string()>
             <h2>
                 <button
                     class="step-head"

@@ -1,5 +1,6 @@
 //! The right column: spectra, training, results.
 
+use leptos::html;
 use leptos::prelude::*;
 
 use super::confusion::Confusion;
@@ -7,7 +8,7 @@ use super::figures::{Figures, PerClass};
 use crate::app::acts::job;
 use crate::app::chart::curves::Curves;
 use crate::app::chart::spectrum::Spectrum;
-use crate::app::state::{Store, Tab};
+use crate::app::state::{JobState, Store, Tab};
 
 /// On a narrow window the three columns are three tabs under the image.
 #[component]
@@ -39,12 +40,24 @@ pub fn Tabs(store: Store) -> impl IntoView {
 
 #[component]
 pub fn Results(store: Store) -> impl IntoView {
+    let outcome: NodeRef<html::Section> = NodeRef::new();
+    // The end of a job brings its figures into sight.
+    Effect::new(move |before: Option<JobState>| {
+        let now = store.job.get();
+        if now == JobState::Finished
+            && before.is_some_and(JobState::is_running)
+            && let Some(outcome) = outcome.get_untracked()
+        {
+            outcome.scroll_into_view();
+        }
+        now
+    });
     view! {
         <aside class="results" aria-label="Results">
             <Spectrum store />
             <Curves store />
             <Show when=move || store.runs.with(|runs| !runs.is_empty())>
-                <section class="outcome" aria-label="Results" data-testid="results">
+                <section class="outcome" aria-label="Results" data-testid="results" node_ref=outcome>
                     <header class="outcome-head">
                         <h2>"Results"</h2>
                         <RunChoice store />

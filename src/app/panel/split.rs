@@ -74,8 +74,8 @@ fn Random(store: Store) -> impl IntoView {
     view! {
         <div class="fields">
             <NumberField
-                label="train"
-                unit="px a class"
+                label="train, per class"
+                unit="px"
                 testid="train-per-class"
                 min=1.0
                 max=100_000.0
@@ -86,8 +86,8 @@ fn Random(store: Store) -> impl IntoView {
                 }
             />
             <NumberField
-                label="validate"
-                unit="px a class"
+                label="validate, per class"
+                unit="px"
                 testid="val-per-class"
                 min=0.0
                 max=100_000.0

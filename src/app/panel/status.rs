@@ -17,7 +17,7 @@ fn sentence(store: Store) -> String {
     let job = store.job.get();
     if job.is_running() {
         let mut text = match store.progress.get() {
-            Some(progress) => of_progress(&progress),
+            Some(progress) => of_progress(&progress, latest_validation(store)),
             None => "Preparing".into(),
         };
         if store.engine.with(|engine| *engine == EngineState::Restarting) {
@@ -42,7 +42,12 @@ fn sentence(store: Store) -> String {
     }
 }
 
-fn of_progress(progress: &Progress) -> String {
+/// Validation accuracy of the running run, which is not measured in every epoch.
+fn latest_validation(store: Store) -> Option<f32> {
+    store.curves.with(|curves| curves.last()?.iter().rev().find_map(|point| point.val_accuracy))
+}
+
+fn of_progress(progress: &Progress, validation: Option<f32>) -> String {
     let mut parts = Vec::new();
     let of = format!("{} of {}", progress.done, progress.total);
     parts.push(match progress.phase {
@@ -61,7 +66,7 @@ fn of_progress(progress: &Progress) -> String {
     if let Some(left) = progress.remaining_s {
         parts.push(format!("{} left", number::clock(left)));
     }
-    if let Some(accuracy) = progress.val_accuracy {
+    if let (Phase::Training, Some(accuracy)) = (progress.phase, validation) {
         parts.push(format!("validation OA {} %", number::percent(f64::from(accuracy))));
     }
     parts.join(" · ")

@@ -8,7 +8,7 @@ pub fn short(value: f64) -> String {
     let size = value.abs();
     let text = if size == 0.0 {
         "0".into()
-    } else if size >= 1e6 || size < 1e-3 {
+    } else if !(1e-3..1e6).contains(&size) {
         format!("{value:.2e}")
     } else if size >= 1000.0 {
         format!("{value:.0}")

@@ -11,7 +11,7 @@ use crate::app::state::{Overlay, Store, Tool};
 use crate::app::view::layers::{self, Layer};
 
 /// Opacity of all labels over the image: the image stays readable beneath.
-const LABEL_OPACITY: f64 = 0.7;
+const LABEL_OPACITY: f64 = 0.6;
 
 pub fn paint(store: Store, canvas: &HtmlCanvasElement, context: &CanvasRenderingContext2d) {
     let viewport = store.viewport.get_untracked();

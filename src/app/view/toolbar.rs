@@ -150,6 +150,16 @@ fn Picture(store: Store) -> impl IntoView {
             >
                 {move || shown().unwrap_or_default()}
             </span>
+        </div>
+    }
+    .into_any()
+}
+
+#[component]
+fn Overlays(store: Store) -> impl IntoView {
+    let has_map = move || store.map.with(|map| !map.is_empty());
+    view! {
+        <div class="group second">
             <label class="inline" title="Share of the darkest and of the brightest values that is cut off">
                 <span class="quiet">"stretch"</span>
                 <select
@@ -176,16 +186,6 @@ fn Picture(store: Store) -> impl IntoView {
                         .collect_view()}
                 </select>
             </label>
-        </div>
-    }
-    .into_any()
-}
-
-#[component]
-fn Overlays(store: Store) -> impl IntoView {
-    let has_map = move || store.map.with(|map| !map.is_empty());
-    view! {
-        <div class="group">
             <label class="inline">
                 <span class="quiet">"labels"</span>
                 <select
