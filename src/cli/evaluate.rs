@@ -42,6 +42,13 @@ pub struct EvaluateArgs {
     pub split: String,
     #[arg(long, value_enum, default_value = "nano")]
     pub model: Model,
+    /// The preset for scenes whose classes are hardly larger than a pixel.
+    #[arg(long)]
+    pub mixed_pixels: bool,
+    /// Train on the validation pixels too; they then choose nothing. For splits that bring none of their own, where a fifth
+    /// of the training pixels would be held out.
+    #[arg(long)]
+    pub merge_validation: bool,
     /// How many splits (seeds) to run; a split file that holds fewer runs all it has.
     #[arg(long, default_value_t = 5)]
     pub seeds: usize,
@@ -184,7 +191,13 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
     let cube = open_path(&args.scene, args.data.as_deref(), &options(&args.variable))?;
     let labels = read_labels(open_path(&args.labels, None, &options(&args.labels_variable))?.as_ref())?;
     labels.check_fits(cube.info().rows, cube.info().cols)?;
-    let (splits, labels) = splits(args, labels)?;
+    let (mut splits, labels) = splits(args, labels)?;
+    if args.merge_validation {
+        for split in &mut splits {
+            split.train.append(&mut split.val);
+            split.train.sort_unstable();
+        }
+    }
     let projection = fit_projection(cube.as_ref(), &config.projection(), &mut |_, _| ControlFlow::Continue(()))?;
     let prepare_s = started.elapsed().as_secs_f64();
 
@@ -299,7 +312,8 @@ fn splits(args: &EvaluateArgs, labels: LabelMap) -> Result<(Vec<Split>, LabelMap
 
 /// The preset of the size with everything that the command line changes.
 fn configuration(args: &EvaluateArgs) -> Result<TrainConfig, EvaluateError> {
-    let mut config = TrainConfig::preset(args.model.into());
+    let preset = if args.mixed_pixels { TrainConfig::for_mixed_pixels } else { TrainConfig::preset };
+    let mut config = preset(args.model.into());
     if let Some(epochs) = args.epochs {
         config.epochs = epochs;
     }

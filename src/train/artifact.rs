@@ -183,8 +183,12 @@ impl TrainedModel {
     /// # Errors
     /// [`ArtifactError::Format`], which no sound model meets.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ArtifactError> {
-        let json =
-            serde_json::to_string(&self.description).map_err(|error| ArtifactError::Format(error.to_string()))?;
+        let format = |error: serde_json::Error| ArtifactError::Format(error.to_string());
+        let mut json = serde_json::to_value(&self.description).map_err(format)?;
+        if let Some(projection) = json.get_mut("projection") {
+            numbers_to_text(projection);
+        }
+        let json = json.to_string();
         let weights = self.weights.iter().map(|tensor| (tensor.name.as_str(), tensor));
         safetensors::serialize(weights, Some(HashMap::from([(KEY.to_owned(), json)])))
             .map_err(|error| ArtifactError::Format(error.to_string()))
