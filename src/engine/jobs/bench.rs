@@ -7,7 +7,7 @@ use super::super::message::{BenchCase, BenchResult, Event, RequestId};
 use super::super::session::{Refusal, Session};
 use super::{BUSY, Stop, conclude, listen};
 use crate::kernels::sparse_sampling_attention;
-use crate::model::{Config, Formula, HyperSigma, ParameterSource, Pass, Task, formula};
+use crate::model::{Config, Formula, HyperSigma, ParameterSource, Task, formula};
 use crate::train::TrainError;
 
 /// Repetitions after the first, which compiles.
@@ -107,7 +107,7 @@ fn network(config: Config, device: &Device) -> Result<(Act, f64), Stop> {
     let input = formula::input(shape.iter().product());
     let input = Tensor::<4>::from_data(TensorData::new(input, shape), device);
     let flop = config.forward_flop();
-    Ok((Box::new(move || flat(model.forward(input.clone(), &mut Pass::evaluation()))), flop))
+    Ok((Box::new(move || flat(model.forward(input.clone()))), flop))
 }
 
 fn qkv(name: &str, device: &Device) -> Result<Tensor<4>, Stop> {
