@@ -1,14 +1,13 @@
 // Sparse sampling attention, backward, gather formulation, 2nd kernel: how many points reach each cell.
 //
-//   in   samples [B, H, N, P] of (x, y, key factor, value factor)
-//   out  counts  [B, H, N]
+//   in      samples [B, H, N, P] of (x, y, key factor, value factor)
+//   in-out  counts  [B, H, N], zero before
 //
-// The weight of a point at a cell is a hat around the cell, max(0, 1 - |x - col|) * max(0, 1 - |y - row|), the same number
-// as the bilinear weight of the corner. One invocation a cell, which looks at all N * P points of its plane.
-// Workgroups: ceil(QUERIES / GROUP) on x and y.
+// Whole numbers add up to the same whatever the order, so atomics do not make the result depend on the scheduling.
+// One invocation a point. Workgroups: ceil(QUERIES * POINTS / GROUP) on x and y.
 
 @group(0) @binding(0) var<storage, {{ input }}> samples: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> counts: array<u32>;
+@group(0) @binding(1) var<storage, read_write> counts: array<atomic<u32>>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -16,18 +15,15 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) invocation: u32,
 ) {
-    let cell = (group.y * groups.x + group.x) * GROUP + invocation;
-    if (cell >= QUERIES) {
+    let point = (group.y * groups.x + group.x) * GROUP + invocation;
+    if (point >= QUERIES * POINTS) {
         return;
     }
-    let here = vec2<f32>(f32(cell % TOKENS % COLS), f32(cell % TOKENS / COLS));
-    let first = (cell / TOKENS) * TOKENS * POINTS;
-    var count = 0u;
-    for (var i = 0u; i < TOKENS * POINTS; i++) {
-        if (abs(samples[first + i].y - here.y) < 1.0) {
-            let hat = 1.0 - abs(samples[first + i].xy - here);
-            count += select(0u, 1u, max(hat.x, 0.0) * hat.y > 0.0);
+    let base = point / (TOKENS * POINTS) * TOKENS;
+    let c = corners(samples[point].xy);
+    for (var corner = 0u; corner < 4u; corner++) {
+        if (c.weight[corner] > 0.0) {
+            atomicAdd(&counts[base + c.cell[corner]], 1u);
         }
     }
-    counts[cell] = count;
 }

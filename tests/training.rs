@@ -1,16 +1,16 @@
 //! Training, mapping and model files on the CPU, on small scenes made here.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use burn::tensor::{Device, read_sync};
 use proptest::prelude::*;
-use sigmascope::labels::{Accuracy, Class, LabelMap, LabelledPixel, Split};
-use sigmascope::preprocess::{PreprocessError, Projected, Projection};
-use sigmascope::scene::{Format, Interleave, Kind, SampleType, SceneInfo};
+use sigmascope::labels::{Accuracy, Class, LabelMap, LabelledPixel, Split, random_split};
+use sigmascope::preprocess::{PreprocessError, Projected, Projection, fit_projection};
+use sigmascope::scene::{Cube, Format, Interleave, Kind, SampleType, SceneInfo, TEACHING_CLASSES, TeachingScene};
 use sigmascope::train::{
-    Augmentation, Description, L2, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError, TrainedModel, Trainer,
-    TrainingData, TrainingReport,
+    Augmentation, CubeView, Description, L2, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError, TrainedModel,
+    Trainer, TrainingData, TrainingReport,
 };
 
 const CLASSES: usize = 4;
@@ -475,4 +475,38 @@ proptest! {
 fn model_bytes() -> &'static [u8] {
     static BYTES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     BYTES.get_or_init(|| model(&Fields::new(30, 26), &config()).to_bytes().unwrap())
+}
+
+/// From a cube to figures, as the page and `sigmascope evaluate` do it.
+#[test]
+fn the_teaching_scene_is_mapped_from_ten_labels_a_class() {
+    let cube = TeachingScene::new(1);
+    let (rows, cols) = (cube.info().rows, cube.info().cols);
+    let classes = TEACHING_CLASSES.iter().map(|(name, color)| Class { name: (*name).into(), color: *color }).collect();
+    let labels = LabelMap { rows, cols, labels: cube.truth().to_vec(), classes };
+    let config = TrainConfig {
+        size: ModelSize::Tiny,
+        patch: Some(4),
+        components: 12,
+        epochs: 40,
+        warmup_epochs: 4,
+        test_time_shifts: 1,
+        test_time_augmentation: false,
+        ..TrainConfig::default()
+    };
+    let projection = fit_projection(&cube, &config.projection(), &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let view = CubeView { cube: &cube, projection: &projection };
+    let split = random_split(&labels, 10, 5, 0).unwrap();
+    let classes = labels.classes.len();
+    let mut data = TrainingData::new(&view, projection.len(), classes, &split, &config).unwrap();
+    data.read_all(&view).unwrap();
+    let mut trainer = Trainer::new(config.clone(), data, &Device::flex()).unwrap();
+    while read_sync(trainer.epoch()).unwrap().is_some() {}
+    let mut map = LabelMap { labels: vec![0; labels.labels.len()], ..labels.clone() };
+    let mut mapper =
+        Mapper::new(trainer.best_network().unwrap(), map.rows, map.cols, &config, &Device::flex()).unwrap();
+    read_sync(mapper.run(&view, &mut map)).unwrap();
+    let accuracy = Accuracy::of_map(&map.labels, &split.test, classes).unwrap();
+    println!("teaching scene: OA {:.3}, AA {:.3}, kappa {:.3}", accuracy.overall, accuracy.average, accuracy.kappa);
+    assert!(accuracy.overall > 0.8 && accuracy.average > 0.8, "{} {}", accuracy.overall, accuracy.average);
 }

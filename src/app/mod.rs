@@ -8,6 +8,7 @@
 //! | `view` | the scene in the middle |
 //! | `panel` | rail, results, bars, notices |
 //! | `chart` | plots |
+//! | `bench` | the bench page, `#bench` |
 //! | `storage`, `settings` | what survives a reload |
 //! | [`plain`] | arithmetic without browser |
 
@@ -15,6 +16,8 @@ pub mod plain;
 
 #[cfg(feature = "app")]
 mod acts;
+#[cfg(feature = "app")]
+mod bench;
 #[cfg(feature = "app")]
 mod chart;
 #[cfg(feature = "app")]

@@ -5,7 +5,7 @@ use leptos::task::spawn_local;
 
 use crate::app::settings::{self, Settings};
 use crate::app::state::{Area, Store, Tab};
-use crate::app::{acts, field, link, panel, view};
+use crate::app::{acts, bench, field, link, panel, view};
 
 /// Mounts the page and starts to fetch the engine.
 pub fn start() {
@@ -14,7 +14,10 @@ pub fn start() {
     if let Some(boot) = document().get_element_by_id("boot") {
         boot.remove();
     }
-    leptos::mount::mount_to_body(Page);
+    match bench::requested() {
+        Some(request) => leptos::mount::mount_to_body(move || view! { <bench::Bench request /> }),
+        None => leptos::mount::mount_to_body(Page),
+    }
 }
 
 #[component]

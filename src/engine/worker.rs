@@ -145,7 +145,7 @@ impl Source for BlobSource {
         // Offsets are below 2^53: a File's size is a JavaScript number.
         let end = offset + buf.len() as u64;
         let slice = self.blob.slice_with_f64_and_f64(offset as f64, end as f64).map_err(fail)?;
-        let bytes = Uint8Array::new(&self.reader.read_as_array_buffer(&slice).map_err(fail)?);
+        let bytes = Uint8Array::new(&self.reader.read_as_array_buffer(&slice).map_err(fail)?.into());
         if bytes.length() as usize != buf.len() {
             return Err(fail(JsValue::from_str("the file changed while it was read")));
         }

@@ -14,10 +14,10 @@ use cubecl::server::Handle;
 
 /// How the gradients of keys and values are summed. WGSL has no float atomics.
 ///
-/// Measured on Mesa's lavapipe (2 shared cores, processor time of the whole backward pass, `benches/ssa.rs`): Nano 35 ms
-/// either way, Base 92 ms gathered and 88 ms scattered, Base's spectral encoder 30 ms and 36 ms. So determinism is free, and
-/// gathering is the default. Also tried and left out: one invocation a channel of a plane (fastest here, but a few hundred
-/// invocations leave a real GPU idle), and one a grid row and channel (39, 120 and 33 ms).
+/// Measured on Mesa's lavapipe (two shared cores, processor time of the whole backward pass, `benches/ssa.rs`): 3 heads of 64
+/// on an 18 x 18 grid 16 ms gathered and 29 ms scattered, Base 44 and 90 ms, Base's spectral encoder 19 and 36 ms.
+/// Also tried and left out: lists made by looking at all points for each cell (35, 92, 30 ms, and quadratic in the tokens),
+/// one invocation a grid row and channel (39, 120, 33 ms), one a channel (few hundred invocations leave a real GPU idle).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KeyGradient {
     /// Each cell lists the points that reach it and adds them up in a fixed order: deterministic.
@@ -33,21 +33,33 @@ enum Stage {
     Forward,
     BackwardQuery,
     GatherCount,
-    GatherList,
+    GatherStart,
+    GatherFill,
+    GatherSort,
     GatherSum,
     Scatter,
 }
 
 impl Stage {
-    const ALL: [Stage; 6] =
-        [Stage::Forward, Stage::BackwardQuery, Stage::GatherCount, Stage::GatherList, Stage::GatherSum, Stage::Scatter];
+    const ALL: [Stage; 8] = [
+        Stage::Forward,
+        Stage::BackwardQuery,
+        Stage::GatherCount,
+        Stage::GatherStart,
+        Stage::GatherFill,
+        Stage::GatherSort,
+        Stage::GatherSum,
+        Stage::Scatter,
+    ];
 
     fn text(self) -> &'static str {
         match self {
             Stage::Forward => include_str!("../../shaders/ssa_forward.wgsl"),
             Stage::BackwardQuery => include_str!("../../shaders/ssa_backward_query.wgsl"),
             Stage::GatherCount => include_str!("../../shaders/ssa_gather_count.wgsl"),
-            Stage::GatherList => include_str!("../../shaders/ssa_gather_list.wgsl"),
+            Stage::GatherStart => include_str!("../../shaders/ssa_gather_start.wgsl"),
+            Stage::GatherFill => include_str!("../../shaders/ssa_gather_fill.wgsl"),
+            Stage::GatherSort => include_str!("../../shaders/ssa_gather_sort.wgsl"),
             Stage::GatherSum => include_str!("../../shaders/ssa_gather_sum.wgsl"),
             Stage::Scatter => include_str!("../../shaders/ssa_scatter.wgsl"),
         }
@@ -163,16 +175,19 @@ pub fn backward_with(
     let (grad_k, grad_v) = match key_gradient {
         KeyGradient::Gather => {
             let (grad_k, grad_v) = (launch.tensor(&shape.qkv()), launch.tensor(&shape.qkv()));
-            let counts = launch.buffer(queries); // [B, H, N]
-            let ranges = launch.buffer(queries * 2); // [B, H, N] of (first, end)
-            let entries = launch.buffer(points * 4 * 3); // [B, H, 4 N P] of (token, key, value)
-            let groups = queries.div_ceil(GROUP);
-            launch.run(Stage::GatherCount, groups, &[&samples], &[&counts]);
-            launch.run(Stage::GatherList, groups, &[&samples, &counts], &[&ranges, &entries]);
+            let counts = launch.zeros(&[queries]).handle; // [B, H, N], the bits of 0.0 and 0 are the same
+            let starts = launch.buffer(queries); // [B, H, N]
+            let cursors = launch.buffer(queries); // [B, H, N], in the end the ends
+            let entries = launch.buffer(points * 4); // [B, H, 4 N P]
+            let planes = shape.batch * shape.heads;
+            launch.run(Stage::GatherCount, points.div_ceil(GROUP), &[&samples], &[&counts]);
+            launch.run(Stage::GatherStart, planes, &[&counts], &[&starts, &cursors]);
+            launch.run(Stage::GatherFill, points.div_ceil(GROUP), &[&samples], &[&cursors, &entries]);
+            launch.run(Stage::GatherSort, queries.div_ceil(GROUP), &[&starts, &cursors], &[&entries]);
             launch.run(
                 Stage::GatherSum,
                 launch.lanes(Stage::GatherSum, queries).div_ceil(GROUP),
-                &[&ranges, &entries, &inputs.q.handle, &grad_out.handle],
+                &[&starts, &cursors, &entries, &samples, &inputs.q.handle, &grad_out.handle],
                 &[&grad_k.handle, &grad_v.handle],
             );
             (grad_k, grad_v)

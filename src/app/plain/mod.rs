@@ -1,6 +1,7 @@
 //! Plain arithmetic of the page, free of browser and framework: its tests run natively with all others.
 
 pub mod axis;
+pub mod bench_request;
 pub mod companions;
 pub mod number;
 pub mod palette;
