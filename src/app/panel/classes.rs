@@ -14,7 +14,7 @@ use crate::app::state::{Role, Store, Tool};
 pub fn Classes(store: Store) -> impl IntoView {
     let has_scene = move || store.scene.with(Option::is_some);
     let has_truth = move || store.scene.with(|scene| scene.as_ref().is_some_and(|scene| scene.ground_truth.is_some()));
-    let labelled = Memo::new(move |_| store.counts().iter().skip(1).sum::<usize>());
+    let labelled = move || store.labelled_pixels();
     view! {
         <Show when=has_scene fallback=|| view! { <p class="quiet">"Open a scene first."</p> }>
             <DropArea
@@ -30,7 +30,7 @@ pub fn Classes(store: Store) -> impl IntoView {
                     {icon::plus()}
                     "Class"
                 </button>
-                <Show when=move || { labelled.get() > 0 }>
+                <Show when=move || { labelled() > 0 }>
                     <button class="link" data-testid="labels-clear" on:click=move |_| labels::clear(store)>
                         "Clear labels"
                     </button>
@@ -41,10 +41,10 @@ pub fn Classes(store: Store) -> impl IntoView {
                     </button>
                 </Show>
                 <span class="figure quiet end" data-testid="labelled-count">
-                    {move || format!("{} px", number::grouped(labelled.get()))}
+                    {move || format!("{} px", number::grouped(labelled()))}
                 </span>
             </div>
-            <Show when=move || { labelled.get() > 0 }>
+            <Show when=move || { labelled() > 0 }>
                 <SplitPanel store />
             </Show>
         </Show>
@@ -57,12 +57,11 @@ pub fn Classes(store: Store) -> impl IntoView {
 fn ClassList(store: Store) -> impl IntoView {
     // Rows are kept while names and colours change, so that a field does not lose its focus.
     let rows = Memo::new(move |_| store.classes.with(Vec::len));
-    let counts = Memo::new(move |_| store.counts());
     view! {
         <ul class="class-list" data-testid="class-list" aria-label="Classes">
             {move || {
                 (0..rows.get())
-                    .map(|index| view! { <ClassRow store index counts /> })
+                    .map(|index| view! { <ClassRow store index /> })
                     .collect_view()
             }}
         </ul>
@@ -71,11 +70,11 @@ fn ClassList(store: Store) -> impl IntoView {
 }
 
 #[component]
-fn ClassRow(store: Store, index: usize, counts: Memo<Vec<usize>>) -> impl IntoView {
+fn ClassRow(store: Store, index: usize) -> impl IntoView {
     let number = (index + 1) as u8;
     let name = move || store.classes.with(|classes| classes.get(index).map_or_else(String::new, |c| c.name.clone()));
     let color = move || store.classes.with(|classes| classes.get(index).map_or([128; 3], |class| class.color));
-    let count = move || counts.with(|counts| counts.get(index + 1).copied().unwrap_or(0));
+    let count = move || store.counts.with(|counts| counts.get(index + 1).copied().unwrap_or(0));
     let chosen = move || store.chosen_class.get() == number;
     view! {
         <li

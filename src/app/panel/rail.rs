@@ -34,17 +34,12 @@ fn title(step: Step) -> &'static str {
     }
 }
 
-/// Classes that have at least one labelled pixel.
-fn labelled_classes(store: Store) -> usize {
-    store.counts().iter().skip(1).filter(|&&count| count > 0).count()
-}
-
 fn is_done(store: Store, step: Step) -> bool {
     match step {
         Step::Scene => store.scene.with(Option::is_some),
-        Step::Classes => labelled_classes(store) >= 2,
+        Step::Classes => store.labelled_classes() >= 2,
         // The default is a choice, too, once there is something to train on.
-        Step::Model => store.scene.with(Option::is_some) && labelled_classes(store) >= 2,
+        Step::Model => store.scene.with(Option::is_some) && store.labelled_classes() >= 2,
         Step::Train => store.runs.with(|runs| !runs.is_empty()),
         Step::TakeAway => false,
     }
@@ -59,7 +54,7 @@ fn summary(store: Store, step: Step) -> String {
         }),
         Step::Classes => {
             let classes = store.classes.with(Vec::len);
-            let labelled: usize = store.counts().iter().skip(1).sum();
+            let labelled = store.labelled_pixels();
             match (classes, store.scene.with(Option::is_some)) {
                 (_, false) => String::new(),
                 (0, true) => "none yet".into(),

@@ -58,11 +58,13 @@ fn of_progress(progress: &Progress, validation: Option<f32>) -> String {
     if progress.runs > 1 {
         parts.push(format!("run {} of {}", progress.run + 1, progress.runs));
     }
-    parts.push(match progress.phase {
-        Phase::Preparing => format!("row {of}"),
-        Phase::Training => format!("epoch {of}"),
-        Phase::Mapping => format!("tile {of}"),
-    });
+    if progress.total > 0 {
+        parts.push(match progress.phase {
+            Phase::Preparing => format!("row {of}"),
+            Phase::Training => format!("epoch {of}"),
+            Phase::Mapping => format!("tile {of}"),
+        });
+    }
     if let Some(left) = progress.remaining_s {
         parts.push(format!("{} left", number::clock(left)));
     }

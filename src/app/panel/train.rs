@@ -4,17 +4,22 @@ use leptos::prelude::*;
 
 use crate::app::acts::job;
 use crate::app::field::{NumberField, Toggle};
+use crate::app::settings::SplitMode;
 use crate::app::state::Store;
 use crate::train::TrainConfig;
 
 #[component]
 pub fn TrainStep(store: Store) -> impl IntoView {
     let running = move || store.job.get().is_running();
-    let classes = Memo::new(move |_| store.counts().iter().skip(1).filter(|&&count| count > 0).count());
+    let planned = move || match store.split_mode.get() {
+        SplitMode::Random => store.seeds.get(),
+        SplitMode::File => store.splits.with(Vec::len).max(1),
+        SplitMode::All => 1,
+    };
     let missing = move || {
         if store.scene.with(Option::is_none) {
             Some("Open a scene first.")
-        } else if classes.get() < 2 {
+        } else if store.labelled_classes() < 2 {
             Some("Label pixels of at least two classes in step 2.")
         } else {
             None
@@ -27,11 +32,11 @@ pub fn TrainStep(store: Store) -> impl IntoView {
             disabled=move || running() || missing().is_some()
             on:click=move |_| job::train(store)
         >
-            {move || match (running(), store.seeds.get(), store.runs.with(Vec::is_empty)) {
+            {move || match (running(), planned(), store.runs.with(Vec::is_empty)) {
                 (true, _, _) => "Running".to_owned(),
                 (_, 1, true) => "Train and map".to_owned(),
                 (_, 1, false) => "Train and map again".to_owned(),
-                (_, seeds, _) => format!("Train and map, {seeds} seeds"),
+                (_, runs, _) => format!("Train and map, {runs} runs"),
             }}
         </button>
         {move || missing().map(|sentence| view! { <p class="quiet" data-testid="train-missing">{sentence}</p> })}

@@ -145,6 +145,8 @@ pub fn wheel(store: Store, event: &WheelEvent) {
         1 => 33.0,
         _ => 400.0,
     };
+    // A pinch on a touch pad comes as a wheel with Ctrl and small steps.
+    let unit = if event.ctrl_key() { unit * 5.0 } else { unit };
     let factor = (-event.delta_y() * unit * 0.0018).clamp(-1.0, 1.0).exp();
     store
         .viewport

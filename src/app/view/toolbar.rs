@@ -25,7 +25,12 @@ pub fn Toolbar(store: Store) -> impl IntoView {
 fn Tools(store: Store) -> impl IntoView {
     let tools = vec![
         Choice::icon(Tool::Look, "look", "Look: drag to move, click to pin a spectrum", icon::look),
-        Choice::icon(Tool::Brush, "brush", "Brush: paint the chosen class", icon::brush),
+        Choice::icon(
+            Tool::Brush,
+            "brush",
+            "Brush: paint the chosen class; the right button moves the image",
+            icon::brush,
+        ),
         Choice::icon(Tool::Erase, "erase", "Erase labels", icon::erase),
     ];
     view! {

@@ -2,216 +2,29 @@
 //!
 //! [`Store`] is a bundle of copyable handles: it is passed by value and lives as long as the page.
 
+mod parts;
+
+use std::cell::Cell;
 use std::sync::Arc;
 
 use leptos::prelude::*;
 
+pub use parts::*;
+
 use crate::app::plain::presets::Preset;
 use crate::app::plain::viewport::Viewport;
 use crate::app::settings::{Settings, SplitMode};
-use crate::engine::message::{DeviceChoice, DeviceInfo, ModelInfo, Progress, RunResult};
-use crate::labels::{Accuracy, Class, LabelMap, Split};
-use crate::scene::{SceneInfo, Variable};
+use crate::engine::message::{DeviceChoice, DeviceInfo, Progress};
+use crate::labels::{Class, LabelMap, Split};
 use crate::train::TrainConfig;
 
-/// The three areas of the laboratory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Area {
-    Classify,
-    Federate,
-    Learn,
+thread_local! {
+    /// Numbers of notices are never used twice.
+    static NOTICES: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The five steps of the rail, in the order of the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    Scene,
-    Classes,
-    Model,
-    Train,
-    TakeAway,
-}
-
-/// What a narrow window shows under the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tab {
-    Steps,
-    View,
-    Results,
-}
-
-/// How far the engine is.
-#[derive(Debug, Clone, PartialEq)]
-pub enum EngineState {
-    /// Bytes of the module received so far; the total is unknown where the server compresses on the fly.
-    Fetching {
-        received: u64,
-        total: Option<u64>,
-    },
-    Starting,
-    Ready,
-    Restarting,
-    /// It cannot be started; the sentence says why and what helps.
-    Failed(String),
-}
-
-/// The open scene.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OpenScene {
-    pub info: SceneInfo,
-    pub fingerprint: String,
-    /// Ground truth that came with it (teaching scene).
-    pub ground_truth: Option<LabelMap>,
-}
-
-/// What a press on the image does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tool {
-    /// Drag to move, click to pin a spectrum.
-    Look,
-    Brush,
-    Erase,
-}
-
-/// Which labels are drawn over the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Overlay {
-    Off,
-    All,
-    /// Only the pixels that train the first split.
-    Training,
-}
-
-/// A spectrum kept in the plot.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Pin {
-    pub row: usize,
-    pub col: usize,
-    pub values: Arc<Vec<f32>>,
-}
-
-/// What is running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JobState {
-    Idle,
-    Preparing,
-    Training,
-    Mapping,
-    Finished,
-    Cancelled,
-    Failed,
-}
-
-impl JobState {
-    /// The value of `job-state` for scripts.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Preparing => "preparing",
-            Self::Training => "training",
-            Self::Mapping => "mapping",
-            Self::Finished => "finished",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-        }
-    }
-
-    pub fn is_running(self) -> bool {
-        matches!(self, Self::Preparing | Self::Training | Self::Mapping)
-    }
-}
-
-/// One epoch of the curves.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CurvePoint {
-    pub epoch: usize,
-    pub loss: f32,
-    pub val_accuracy: Option<f32>,
-    pub val_loss: Option<f32>,
-}
-
-/// A finished run: figures and map. Its model, tens of megabytes, is the current model or lies in the browser's storage.
-#[derive(Debug, Clone)]
-pub struct Run {
-    pub split: String,
-    pub seed: u64,
-    pub accuracy: Option<Accuracy>,
-    pub best_epoch: usize,
-    pub train_s: f64,
-    pub map_s: f64,
-    /// The device that computed it, in words.
-    pub device: String,
-    pub config: TrainConfig,
-    pub classes: Vec<Class>,
-    /// Class numbers, row-major, 0 = not mapped.
-    pub map: Arc<Vec<u8>>,
-}
-
-impl Run {
-    pub fn new(result: &RunResult, config: TrainConfig, classes: Vec<Class>, device: String, map: Vec<u8>) -> Self {
-        Self {
-            split: result.split.clone(),
-            seed: result.seed,
-            accuracy: result.accuracy.clone(),
-            best_epoch: result.best_epoch,
-            train_s: result.train_s,
-            map_s: result.map_s,
-            device,
-            config,
-            classes,
-            map: Arc::new(map),
-        }
-    }
-}
-
-/// The model that "Map the scene" would use.
-#[derive(Debug, Clone)]
-pub struct Model {
-    pub info: Option<ModelInfo>,
-    /// Where it comes from: a file's name, or "trained here".
-    pub origin: String,
-    pub bytes: Arc<Vec<u8>>,
-}
-
-/// How serious a notice is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
-    /// Something failed: what happened and what helps.
-    Error,
-    /// Something worth knowing.
-    Quiet,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Notice {
-    pub id: u32,
-    pub tone: Tone,
-    pub text: String,
-}
-
-/// A question that stands between the user and the next act.
-#[derive(Debug, Clone)]
-pub enum Question {
-    /// The file holds several arrays.
-    Variable { name: String, choices: Vec<Variable>, role: Role },
-    /// A file was dropped on the page while a scene is open.
-    Role { names: String },
-}
-
-/// What a file is opened as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Scene,
-    Labels,
-    Split,
-    Model,
-}
-
-/// What the browser kept from an earlier visit and cannot reopen by itself.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
-    pub scene_name: String,
-}
+/// How long a quiet notice stays; errors stay until they are dismissed.
+const QUIET_MS: u32 = 20_000;
 
 #[derive(Clone, Copy)]
 pub struct Store {
@@ -247,6 +60,8 @@ pub struct Store {
     pub classes: RwSignal<Vec<Class>>,
     /// One class number a pixel of the open scene.
     pub labels: RwSignal<Vec<u8>>,
+    /// Pixels of each class, `[0]` = unlabelled.
+    pub counts: Memo<Vec<usize>>,
     pub chosen_class: RwSignal<u8>,
     pub undo_depth: RwSignal<usize>,
 
@@ -285,6 +100,9 @@ pub struct Store {
 
 impl Store {
     pub fn new(settings: &Settings) -> Self {
+        let classes: RwSignal<Vec<Class>> = RwSignal::new(Vec::new());
+        let labels: RwSignal<Vec<u8>> = RwSignal::new(Vec::new());
+        let counts = Memo::new(move |_| labels.with(|labels| count(labels, classes.with(Vec::len))));
         Self {
             area: RwSignal::new(Area::Classify),
             step: RwSignal::new(Step::Scene),
@@ -307,8 +125,9 @@ impl Store {
             hover: RwSignal::new(None),
             hover_spectrum: RwSignal::new(None),
             pins: RwSignal::new(Vec::new()),
-            classes: RwSignal::new(Vec::new()),
-            labels: RwSignal::new(Vec::new()),
+            classes,
+            labels,
+            counts,
             chosen_class: RwSignal::new(1),
             undo_depth: RwSignal::new(0),
             split_mode: RwSignal::new(settings.split_mode),
@@ -347,18 +166,14 @@ impl Store {
         Some(LabelMap { rows, cols, labels: self.labels.get_untracked(), classes: self.classes.get_untracked() })
     }
 
-    /// Pixels of each class, `[0]` = unlabelled.
-    pub fn counts(&self) -> Vec<usize> {
-        let classes = self.classes.with(Vec::len);
-        self.labels.with(|labels| {
-            let mut counts = vec![0; classes + 1];
-            for &label in labels {
-                if let Some(count) = counts.get_mut(usize::from(label)) {
-                    *count += 1;
-                }
-            }
-            counts
-        })
+    /// Classes that have at least one labelled pixel.
+    pub fn labelled_classes(&self) -> usize {
+        self.counts.with(|counts| counts.iter().skip(1).filter(|&&count| count > 0).count())
+    }
+
+    /// Labelled pixels of all classes.
+    pub fn labelled_pixels(&self) -> usize {
+        self.counts.with(|counts| counts.iter().skip(1).sum())
     }
 
     pub fn is_ready(&self) -> bool {
@@ -391,13 +206,29 @@ impl Store {
     }
 
     fn notify(&self, tone: Tone, text: String) {
+        let id = NOTICES.get() + 1;
+        NOTICES.set(id);
         self.notices.update(|notices| {
             notices.retain(|notice| notice.text != text);
-            let id = notices.iter().map(|notice| notice.id).max().unwrap_or(0) + 1;
             notices.push(Notice { id, tone, text });
             // The newest few are enough; older ones would push the page down.
             let surplus = notices.len().saturating_sub(4);
             notices.drain(..surplus);
+            if tone == Tone::Quiet {
+                let notices = self.notices;
+                let leave = move || notices.update(|notices| notices.retain(|notice| notice.id != id));
+                gloo_timers::callback::Timeout::new(QUIET_MS, leave).forget();
+            }
         });
     }
+}
+
+fn count(labels: &[u8], classes: usize) -> Vec<usize> {
+    let mut counts = vec![0; classes + 1];
+    for &label in labels {
+        if let Some(count) = counts.get_mut(usize::from(label)) {
+            *count += 1;
+        }
+    }
+    counts
 }
