@@ -120,7 +120,10 @@ impl TrainingData {
         }
         let Some(tile) = self.waiting.pop() else { return Ok(false) };
         let (rows, cols) = self.layout.needed(&tile);
-        let Projected { values, .. } = scene.read(rows.clone(), cols.clone())?;
+        let Projected { values, components, .. } = scene.read(rows.clone(), cols.clone())?;
+        if components != self.components {
+            return Err(TrainError::Components { expected: self.components, found: components });
+        }
         let inside = |target: &&Target| rows.contains(&target.row) && cols.contains(&target.col);
         let train = self.train.iter().filter(inside).copied().collect();
         let owned = |target: &&Target| self.layout.owner(target.row, target.col) == tile.index;
