@@ -116,7 +116,7 @@ async function timePage(bench, browser, device, cases) {
     const shown = await withPage(browser, url, async (page) => {
       const state = page.getByTestId('bench-state').filter({ hasText: /done|failed/ });
       let late;
-      await state.waitFor({ timeout: 15 * MINUTES }).catch((error) => (late = error));
+      await state.waitFor({ timeout: 5 * MINUTES }).catch((error) => (late = error));
       const text = await page.getByTestId('bench-json').innerText({ timeout: 10_000 }).catch(() => null);
       if (text === null) throw late ?? new Error('the page printed nothing; is its build older than the bench page?');
       return { late, ...JSON.parse(text) };
@@ -148,7 +148,7 @@ async function timeRuntime(browser, url, provider, threads, names, optional) {
         await page.locator('body[data-state=ready]').waitFor({ state: 'attached' });
         let timer;
         const late = new Promise((_, reject) => {
-          timer = setTimeout(() => reject(new Error('not done after 15 minutes')), 15 * MINUTES);
+          timer = setTimeout(() => reject(new Error('not done after 5 minutes')), 5 * MINUTES);
         });
         return Promise.race([page.evaluate((task) => window.time(task), task), late]).finally(() => clearTimeout(timer));
       });
