@@ -114,7 +114,7 @@ impl Config {
 
     /// Our own small size for a browser tab: trains from scratch in minutes on a CPU. All blocks sample sparsely.
     ///
-    /// With ten labels a class deeper and wider networks were no better and cost more; see the README for the figures.
+    /// The shape of the few-shot experiments (ten labels a class). Depth and width have not been compared systematically.
     pub fn nano(task: Task, tile: [usize; 2], components: usize, classes: usize) -> Self {
         Self {
             patch: 2,
