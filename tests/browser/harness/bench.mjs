@@ -121,6 +121,7 @@ class Desk {
   }
 
   async #goto(page, url) {
+    page.setDefaultTimeout(15_000);
     const tab = new Tab(page, this);
     this.#tabs.push(tab);
     await page.goto(url, { waitUntil: 'domcontentloaded' });
