@@ -52,11 +52,18 @@ pub fn train(store: Store) {
     if store.job.get_untracked().is_running() {
         return;
     }
+    // At once, so that a second press finds a job.
+    let before = store.job.get_untracked();
+    store.job.set(JobState::Preparing);
+    let refuse = move |sentence: String| {
+        store.job.set(before);
+        store.fail(sentence);
+    };
     spawn_local(async move {
         if store.splits.with_untracked(Vec::is_empty)
             && let Err(sentence) = split::draw(store).await
         {
-            store.fail(sentence);
+            refuse(sentence);
             return;
         }
         let splits = store.splits.get_untracked();
@@ -65,7 +72,7 @@ pub fn train(store: Store) {
         trained.sort_unstable();
         trained.dedup();
         if trained.len() < 2 {
-            store.fail("Training needs labelled pixels of at least two classes; brush or import some in step 2.");
+            refuse("Training needs labelled pixels of at least two classes; brush or import some in step 2.".into());
             return;
         }
         let kind = Kind::Train { config: store.config.get_untracked(), classes: store.classes.get_untracked(), splits };

@@ -31,7 +31,7 @@ pub fn size_word(size: ModelSize) -> &'static str {
 
 /// Sizes offered, their parameters and what they need.
 const SIZES: [(ModelSize, &str, &str); 4] = [
-    (ModelSize::Nano, "about 10 million parameters", "trains from scratch in minutes, also on a CPU"),
+    (ModelSize::Nano, "about 2 million parameters", "trains from scratch in minutes, also on a CPU"),
     (ModelSize::Base, "194 million", "a graphics card with 8 GB or more; made for pre-trained weights"),
     (ModelSize::Large, "641 million", "a graphics card with 16 GB or more"),
     (ModelSize::Huge, "1.3 billion", "more memory than a browser tab commonly gets"),

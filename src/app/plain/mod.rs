@@ -6,4 +6,5 @@ pub mod companions;
 pub mod number;
 pub mod palette;
 pub mod presets;
+pub mod sentence;
 pub mod viewport;

@@ -12,6 +12,7 @@ use leptos::prelude::*;
 pub use parts::*;
 
 use crate::app::plain::presets::Preset;
+use crate::app::plain::sentence::sentence;
 use crate::app::plain::viewport::Viewport;
 use crate::app::settings::{Settings, SplitMode};
 use crate::engine::message::{DeviceChoice, DeviceInfo, Progress};
@@ -206,6 +207,7 @@ impl Store {
     }
 
     fn notify(&self, tone: Tone, text: String) {
+        let text = sentence(&text);
         let id = NOTICES.get() + 1;
         NOTICES.set(id);
         self.notices.update(|notices| {

@@ -36,24 +36,23 @@ fn Tools(store: Store) -> impl IntoView {
     view! {
         <div class="group">
             <Segmented name="tool" label="Tool" choices=tools value=store.tool />
-            <Show when=move || store.tool.get() != Tool::Look>
-                <label class="inline">
-                    "size"
-                    <input
-                        type="range"
-                        min="1"
-                        max="25"
-                        data-testid="brush-size"
-                        prop:value=move || store.brush.get()
-                        on:input=move |event| {
-                            if let Ok(size) = event_target_value(&event).parse() {
-                                store.brush.set(size);
-                            }
+            // Its room is kept while it is not needed, so that the image does not move.
+            <label class="inline" class:vacant=move || store.tool.get() == Tool::Look>
+                "size"
+                <input
+                    type="range"
+                    min="1"
+                    max="25"
+                    data-testid="brush-size"
+                    prop:value=move || store.brush.get()
+                    on:input=move |event| {
+                        if let Ok(size) = event_target_value(&event).parse() {
+                            store.brush.set(size);
                         }
-                    />
-                    <span class="figure" data-testid="brush-size-value">{move || format!("{} px", store.brush.get())}</span>
-                </label>
-            </Show>
+                    }
+                />
+                <span class="figure" data-testid="brush-size-value">{move || format!("{} px", store.brush.get())}</span>
+            </label>
             <button
                 class="icon"
                 data-testid="undo"
@@ -77,7 +76,6 @@ fn Picture(store: Store) -> impl IntoView {
             None => true,
         })
     };
-    let last_band = move || store.scene.with(|scene| scene.as_ref().map_or(0, |s| s.info.bands.saturating_sub(1)));
     let shown = move || {
         store.scene.with(|scene| {
             let info = &scene.as_ref()?.info;
@@ -130,22 +128,6 @@ fn Picture(store: Store) -> impl IntoView {
                         .collect_view()}
                 </select>
             </label>
-            <Show when=move || store.preset.get() == Preset::Band>
-                <input
-                    class="band"
-                    type="range"
-                    min="0"
-                    max=last_band
-                    aria-label="Band"
-                    data-testid="band"
-                    prop:value=move || store.band.get()
-                    on:input=move |event| {
-                        if let Ok(band) = event_target_value(&event).parse() {
-                            store.band.set(band);
-                        }
-                    }
-                />
-            </Show>
             <span
                 class="figure quiet"
                 data-testid="shown-bands"
@@ -163,8 +145,25 @@ fn Picture(store: Store) -> impl IntoView {
 #[component]
 fn Overlays(store: Store) -> impl IntoView {
     let has_map = move || store.map.with(|map| !map.is_empty());
+    let last_band = move || store.scene.with(|scene| scene.as_ref().map_or(0, |s| s.info.bands.saturating_sub(1)));
     view! {
         <div class="group second">
+            <Show when=move || store.preset.get() == Preset::Band>
+                <input
+                    class="band"
+                    type="range"
+                    min="0"
+                    max=last_band
+                    aria-label="Band"
+                    data-testid="band"
+                    prop:value=move || store.band.get()
+                    on:input=move |event| {
+                        if let Ok(band) = event_target_value(&event).parse() {
+                            store.band.set(band);
+                        }
+                    }
+                />
+            </Show>
             <label class="inline" title="Share of the darkest and of the brightest values that is cut off">
                 <span class="quiet">"stretch"</span>
                 <select
