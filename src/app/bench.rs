@@ -62,19 +62,23 @@ pub fn Bench(request: Result<BenchRequest, String>) -> impl IntoView {
             // A store of its own, that keeps nothing: the visit leaves the user's choices alone.
             let store = Store::new(&Settings { device: request.device, ..Settings::load() });
             spawn_local(link::connect(store));
-            Effect::new(move || {
-                if let EngineState::Failed(sentence) = store.engine.get() {
-                    fail(None, sentence);
+            let waiting = StoredValue::new(Some(request));
+            Effect::new(move || match store.engine.get() {
+                EngineState::Failed(sentence) => fail(None, sentence),
+                // What is asked before the worker exists is answered with a failure when it starts.
+                EngineState::Ready => {
+                    let Some(request) = waiting.try_update_value(Option::take).flatten() else { return };
+                    spawn_local(async move {
+                        if let Err(failed) = run(request, document).await {
+                            fail(failed.case, failed.message);
+                        }
+                        if state.get_untracked() == State::Running {
+                            let whole = document.with_untracked(|document| document.failures.is_empty());
+                            state.set(if whole { State::Done } else { State::Failed });
+                        }
+                    });
                 }
-            });
-            spawn_local(async move {
-                if let Err(failed) = run(request, document).await {
-                    fail(failed.case, failed.message);
-                }
-                if state.get_untracked() == State::Running {
-                    let whole = document.with_untracked(|document| document.failures.is_empty());
-                    state.set(if whole { State::Done } else { State::Failed });
-                }
+                _ => {}
             });
         }
         Err(sentence) => fail(None, sentence),
