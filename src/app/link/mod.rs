@@ -68,17 +68,21 @@ pub async fn connect(store: Store) {
 
 /// Starts a worker; what was asked of an earlier one is answered with a failure.
 pub fn start(store: Store) {
-    let Some((module, generation)) = LINK.with_borrow_mut(|link| {
+    let Some((module, generation, restarted)) = LINK.with_borrow_mut(|link| {
         link.generation += 1;
         link.open = false;
-        if let Some(worker) = link.worker.take() {
+        let earlier = link.worker.take();
+        if let Some(worker) = &earlier {
             worker.terminate();
         }
-        link.module.clone().map(|module| (module, link.generation))
+        link.module.clone().map(|module| (module, link.generation, earlier.is_some()))
     }) else {
         return;
     };
-    give_up_waiting();
+    // What was asked while the first worker was still on its way waits for it.
+    if restarted {
+        give_up_waiting();
+    }
     let lock = format!("sigmascope-engine-{}-{generation}", js_sys::Math::random());
     match spawn::start(&module, &lock) {
         Ok(worker) => {

@@ -70,6 +70,23 @@ pub fn ModelStep(store: Store) -> impl IntoView {
                 .collect_view()}
         </div>
         <div class="fields">
+            <label class="field" title="Whether neighbouring pixels mostly share a class; it sets patch, width and augmentation">
+                <span>"classes form"</span>
+                <select
+                    data-testid="recipe"
+                    on:change=move |event| {
+                        let recipe = if event_target_value(&event) == "mixed" { TrainConfig::for_mixed_pixels } else { TrainConfig::preset };
+                        store.config.update(|config| *config = TrainConfig { seed: config.seed, ..recipe(config.size) });
+                    }
+                >
+                    <option value="fields" selected=move || store.config.with(|c| c.augmentation.context_mix == 0.0)>
+                        "fields"
+                    </option>
+                    <option value="mixed" selected=move || store.config.with(|c| c.augmentation.context_mix > 0.0)>
+                        "mixed pixels"
+                    </option>
+                </select>
+            </label>
             <label class="field" title="Side of a square of pixels that becomes one token">
                 <span>"patch"</span>
                 <select
