@@ -20,7 +20,11 @@ export class Tab {
     });
     page.on('pageerror', (error) => this.errors.push(`uncaught: ${error.message}`));
     page.on('crash', () => this.errors.push('the page crashed'));
-    page.on('requestfailed', (request) => this.errors.push(`not loaded: ${request.url()} (${request.failure()?.errorText})`));
+    page.on('requestfailed', (request) => {
+      // A reload drops what is still on its way; that is no error of the page.
+      if (request.failure()?.errorText === 'net::ERR_ABORTED') return;
+      this.errors.push(`not loaded: ${request.url()} (${request.failure()?.errorText})`);
+    });
     page.on('response', (response) => {
       if (response.status() >= 400) this.errors.push(`not loaded: ${response.url()} (${response.status()})`);
     });
