@@ -69,7 +69,7 @@ test('look: Indian Pines from its MATLAB file shows its own values', async (desk
   await tab.get('spectrum-plot').waitFor();
 });
 
-test('look: ENVI, MATLAB and NumPy ground truth give the same labels', async (desk) => {
+test('look: ground truth from MATLAB and from ENVI gives the same labels', async (desk) => {
   const folder = 'data/scenes/indian_pines';
   const tab = await desk.open();
   const lab = new Lab(tab);
