@@ -8,8 +8,6 @@ export const CLASSES = [
   { name: 'Forest', rgb: [20, 120, 50] },
 ];
 
-const ROWS = 40;
-const COLS = 36;
 const BANDS = 24;
 
 /** A repeatable number in 0..1 from three integers. */
@@ -19,42 +17,43 @@ function noise(a, b, c) {
 }
 
 /** 1, 2 or 3: two fields above, one below. */
-export function fieldClass(row, col) {
-  return row < ROWS / 2 ? (col < COLS / 2 ? 1 : 2) : 3;
+export function fieldClass(row, col, rows = 40, cols = 36) {
+  return row < rows / 2 ? (col < cols / 2 ? 1 : 2) : 3;
 }
 
 const wavelengths_nm = Array.from({ length: BANDS }, (_, band) => 420 + band * 25);
 
 /** The value of the field scene: one spectrum a class, with a little noise. */
-export function fieldValue(row, col, band) {
+export function fieldValue(row, col, band, rows = 40, cols = 36) {
   const curve = [
     (x) => 0.2 + 0.5 * x,
     (x) => 0.5 - 0.4 * x,
     (x) => 0.3 + 0.25 * Math.sin(6 * x),
-  ][fieldClass(row, col) - 1](band / BANDS);
+  ][fieldClass(row, col, rows, cols) - 1](band / BANDS);
   return Math.fround(curve + 0.05 * (noise(row, col, band) - 0.5));
 }
 
-/** Three fields, 40 × 36 × 24 float32: scene pair, ground truth pair and a split. */
-export function fieldScene(name = 'fields') {
+/** Three fields, `rows × cols × 24` float32: scene pair, ground truth pair, and a split of 10 + 5 pixels a class. */
+export function fieldScene(name = 'fields', rows = 40, cols = 36) {
+  const label = (row, col) => fieldClass(row, col, rows, cols);
   const train = [];
   const val = [];
   const test = [];
   const seen = [0, 0, 0, 0];
-  // A fixed stride visits every pixel once, in an order that looks drawn.
-  for (let i = 0; i < ROWS * COLS; i++) {
-    const index = (i * 611) % (ROWS * COLS);
-    const label = fieldClass(Math.floor(index / COLS), index % COLS);
-    (seen[label] < 10 ? train : seen[label] < 15 ? val : test).push(index);
-    seen[label] += 1;
+  // A fixed stride (a prime) visits every pixel once, in an order that looks drawn.
+  for (let i = 0; i < rows * cols; i++) {
+    const index = (i * 611_953) % (rows * cols);
+    const number = label(Math.floor(index / cols), index % cols);
+    (seen[number] < 10 ? train : seen[number] < 15 ? val : test).push(index);
+    seen[number] += 1;
   }
-  const split = { scene: name, shape: [ROWS, COLS], kind: 'fixed', seeds: [{ seed: 0, train, val, test }] };
+  const split = { scene: name, shape: [rows, cols], kind: 'fixed', seeds: [{ seed: 0, train, val, test }] };
   return {
-    rows: ROWS,
-    cols: COLS,
+    rows,
+    cols,
     bands: BANDS,
-    scene: makeEnvi(name, { rows: ROWS, cols: COLS, wavelengths_nm }, fieldValue),
-    truth: makeEnviClasses(`${name}_gt`, { rows: ROWS, cols: COLS, classes: CLASSES }, fieldClass),
+    scene: makeEnvi(name, { rows, cols, wavelengths_nm }, (row, col, band) => fieldValue(row, col, band, rows, cols)),
+    truth: makeEnviClasses(`${name}_gt`, { rows, cols, classes: CLASSES }, label),
     split: { name: `${name}_split.json`, bytes: Buffer.from(JSON.stringify(split)) },
     test,
   };

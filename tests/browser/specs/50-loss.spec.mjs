@@ -25,7 +25,8 @@ async function exposeDevice(context) {
 test(
   'loss: a destroyed GPU device resumes the job from its checkpoint by itself',
   async (desk) => {
-    const { scene, truth } = fieldScene();
+    // Small enough for a software adapter, where each first use of a kernel costs seconds.
+    const { scene, truth } = fieldScene('fields', 16, 16);
     const tab = await desk.open({
       webgpu: true,
       prepare: async (context) => {
