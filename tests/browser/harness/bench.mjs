@@ -8,7 +8,8 @@ import { chromium } from 'playwright-core';
 import { Tab } from './tab.mjs';
 import { Skip } from './test.mjs';
 
-const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), '../../..');
+/** The root of the repository. */
+export const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), '../../..');
 const cache = process.env.SIGMASCOPE_CACHE ?? path.join(os.homedir(), '.cache/sigmascope');
 
 /** What the tests leave behind: screenshots, and pictures of the tabs of failed tests. */
