@@ -80,7 +80,10 @@ fn Page() -> impl IntoView {
                 <section class="centre" aria-label="Image">
                     <view::SceneView store />
                     <panel::Tabs store />
-                    <Show when=move || store.scene.with(Option::is_some)>
+                    <Show
+                        when=move || store.scene.with(Option::is_some)
+                        fallback=|| view! { <p class="quiet no-toolbar">"Open a scene first."</p> }
+                    >
                         <view::Toolbar store />
                     </Show>
                 </section>

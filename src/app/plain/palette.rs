@@ -38,6 +38,11 @@ pub fn unused(classes: &[Class]) -> [u8; 3] {
         .unwrap_or(CLASSES[classes.len() % CLASSES.len()])
 }
 
+/// Whether white stands out from the colour better than black (luma of ITU-R BT.601).
+pub fn is_dark([r, g, b]: [u8; 3]) -> bool {
+    299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) < 110_000
+}
+
 pub fn hex([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
