@@ -56,8 +56,12 @@ fn Page() -> impl IntoView {
                 }
             }
             on:drop=move |event| {
-                event.prevent_default();
                 dragging.set(false);
+                // The area of a step has taken the files.
+                if event.default_prevented() {
+                    return;
+                }
+                event.prevent_default();
                 let files = field::dropped(&event);
                 if !files.is_empty() {
                     store.area.set(Area::Classify);

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use web_sys::File;
 
 use crate::app::link;
+use crate::app::plain::number;
 use crate::app::settings::SplitMode;
 use crate::app::state::Store;
 use crate::engine::message::{Command, Event};
@@ -25,7 +26,7 @@ pub async fn open(store: Store, file: File) {
                 super::labels::replace(store, labels, true);
             }
             let count = splits.len();
-            store.announcement.set(format!("{name} holds {count} splits."));
+            store.announcement.set(format!("{name} holds {}.", number::counted(count, "split")));
             store.file_splits.set(splits);
             store.split_file.set(Some(name));
             store.split_mode.set(SplitMode::File);

@@ -147,7 +147,7 @@ fn FromFile(store: Store) -> impl IntoView {
         <DropArea store role=Role::Split testid="split-file" label="Open a split file" hint=".json" />
         <Show when=move || { count() > 0 }>
             <p class="figure" data-testid="split-file-name">
-                {move || format!("{}: {} splits", store.split_file.get().unwrap_or_default(), count())}
+                {move || format!("{}: {}", store.split_file.get().unwrap_or_default(), number::counted(count(), "split"))}
             </p>
             <NumberField
                 label="use the first"

@@ -53,6 +53,11 @@ pub fn grouped(count: usize) -> String {
     text
 }
 
+/// "1 split", "5 splits".
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// "6.2 MB".
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)

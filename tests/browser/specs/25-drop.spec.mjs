@@ -15,7 +15,7 @@ test('drop: scene, ground truth and split in one drop find their places', async 
   await lab.step('classes');
   assert.match(await tab.text('labelled-count', /[1-9]/), /1\D?440/);
   assert.equal(await tab.get('class-2-name').inputValue(), CLASSES[1].name);
-  assert.match(await tab.text('split-file-name', /\w/), /fields_split\.json/);
+  assert.match(await tab.text('split-file-name', /\w/), /fields_split\.json: 1 split$/);
   assert.match(await tab.text('split-summary', /test/), /30 train · 15 validate · 1\D?395 test/);
 });
 
@@ -30,6 +30,7 @@ test(
     await lab.step('classes');
     await tab.drop('labels-files-drop', [...truth].reverse());
     assert.match(await tab.text('labelled-count', /[1-9]/), /1\D?440/);
+    assert.equal(await tab.page.locator('.dragging').count(), 0, 'the page still waits for a drop');
     await tab.get('split-file-mode').click();
     await tab.drop('split-file-drop', [split]);
     assert.match(await tab.text('split-summary', /test/), /30 train/);
