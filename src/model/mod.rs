@@ -79,7 +79,7 @@ pub struct HyperSigma {
 }
 
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a network has one head, and it is never moved in a loop")]
+#[allow(clippy::large_enum_variant, reason = "a network has one head, and it is never moved in a loop")]
 enum Head {
     Segmentation(SegmentationHead),
     Classification(ClassificationHead),
