@@ -1,7 +1,6 @@
 //! `sigmascope evaluate`: train on every split of a scene, map it, and measure the map; the figures of the page, without
 //! the page.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -198,7 +197,7 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
             split.train.sort_unstable();
         }
     }
-    let projection = fit_projection(cube.as_ref(), &config.projection(), &mut |_, _| ControlFlow::Continue(()))?;
+    let projection = fit_projection(cube.as_ref(), &config.projection())?;
     let prepare_s = started.elapsed().as_secs_f64();
 
     let chosen: Vec<usize> = match args.only {

@@ -1,14 +1,12 @@
 //! Principal component analysis with whitening, as the official recipe has it (ImageClassification/model/split_data.py:36-41).
 
-use std::ops::ControlFlow;
-
 use serde::{Deserialize, Serialize};
 
 use super::PreprocessError;
 use super::eigen::{Eigen, symmetric_eigen};
-use super::moments::moments;
+use super::moments::{Moments, Scan};
 use super::projection::{Projection, Scaling};
-use crate::scene::Cube;
+use crate::scene::{Cube, SceneInfo};
 
 /// What becomes of the spectrum.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -73,26 +71,61 @@ fn residual_factors(covariance: &[f64], n: usize) -> Option<Vec<f64>> {
     Some((0..n).map(|band| (0..n).map(|k| part(band, k)).sum::<f64>().sqrt()).collect())
 }
 
-/// Fits a projection to every pixel of a scene that has data in all usable bands, labelled or not.
+/// Fits a projection to every pixel of a scene that has data in all usable bands, labelled or not; a block of rows a step,
+/// so that whoever waits can show progress and stop.
 ///
 /// Bands that the file marks as bad, or that hold no data in most pixels, are left out. The covariance is streamed, so
-/// memory does not grow with the scene. `report(done, total)` counts rows (each is read twice); `Break` stops.
-///
-/// A scene with fewer independent bands than components asked for gives as many components as it has: see
-/// [`Projection::len`].
+/// memory does not grow with the scene.
+pub struct ProjectionFit<'a> {
+    cube: &'a dyn Cube,
+    options: FitOptions,
+    scan: Scan<'a>,
+}
+
+impl<'a> ProjectionFit<'a> {
+    /// # Errors
+    /// [`PreprocessError`] when the scene is empty or no component is asked for.
+    pub fn new(cube: &'a dyn Cube, options: FitOptions) -> Result<Self, PreprocessError> {
+        if matches!(options.method, Method::Pca { components: 0, .. } | Method::NoiseAdjusted { components: 0, .. }) {
+            return Err(PreprocessError::NoComponents);
+        }
+        Ok(Self { cube, options, scan: Scan::new(cube)? })
+    }
+
+    /// Rows read and rows to read (each is read twice).
+    pub fn rows(&self) -> (usize, usize) {
+        self.scan.rows()
+    }
+
+    /// Reads the next rows; false once all have been read.
+    ///
+    /// # Errors
+    /// [`PreprocessError`] when the scene cannot be read or has nothing to compute with.
+    pub fn read_next(&mut self) -> Result<bool, PreprocessError> {
+        self.scan.read_next()
+    }
+
+    /// The projection. A scene with fewer independent bands than components asked for gives as many components as it has:
+    /// see [`Projection::len`].
+    ///
+    /// # Errors
+    /// [`PreprocessError`] when the scene cannot be read, has no data or is constant.
+    pub fn finish(mut self) -> Result<Projection, PreprocessError> {
+        while self.read_next()? {}
+        project_onto(self.cube.info(), &self.options, self.scan.finish()?)
+    }
+}
+
+/// [`ProjectionFit`] in one go.
 ///
 /// # Errors
-/// [`PreprocessError`] when the scene cannot be read, has no data, is constant, no component is asked for, or `report` stops.
-pub fn fit_projection(
-    cube: &dyn Cube,
-    options: &FitOptions,
-    report: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Projection, PreprocessError> {
-    if matches!(options.method, Method::Pca { components: 0, .. } | Method::NoiseAdjusted { components: 0, .. }) {
-        return Err(PreprocessError::NoComponents);
-    }
-    let info = cube.info();
-    let moments = moments(cube, report)?;
+/// Those of [`ProjectionFit`].
+pub fn fit_projection(cube: &dyn Cube, options: &FitOptions) -> Result<Projection, PreprocessError> {
+    ProjectionFit::new(cube, *options)?.finish()
+}
+
+/// The directions that the statistics of a scene suggest.
+fn project_onto(info: &SceneInfo, options: &FitOptions, moments: Moments) -> Result<Projection, PreprocessError> {
     let n = moments.bands.len();
     // Scaling is affine, so its effect on mean and covariance is exact and needs no pass of its own.
     let scaling = (options.scale && moments.max > moments.min)

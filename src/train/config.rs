@@ -275,7 +275,8 @@ mod tests {
 
     #[test]
     fn unusable_fields_are_named() {
-        let broken: [(&str, fn(&mut TrainConfig)); 9] = [
+        type Spoil = fn(&mut TrainConfig);
+        let broken: [(&str, Spoil); 9] = [
             ("patch", |config| config.patch = Some(3)),
             ("components", |config| config.components = 0),
             ("tile", |config| config.tile = 4),
