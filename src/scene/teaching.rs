@@ -146,6 +146,7 @@ impl Cube for TeachingScene {
 
 #[cfg(test)]
 mod tests {
+    use super::sensor::SCALE;
     use super::*;
 
     /// Mean spectrum of the pixels of a class, as reflectance.

@@ -7,7 +7,7 @@ use super::spectra::Spectra;
 use super::{BANDS, SIDE, TEACHING_CLASSES, class_of};
 
 /// Stored = reflectance × this.
-const SCALE: f64 = 10_000.0;
+pub(super) const SCALE: f64 = 10_000.0;
 
 /// Points looked at along each side of a pixel.
 const FINE: usize = 4;
