@@ -95,6 +95,7 @@ mod tests {
         assert_eq!(clock(-1.0), "0:00");
         assert_eq!(grouped(21025), "21\u{202f}025");
         assert_eq!(grouped(999), "999");
+        assert_eq!((counted(1, "split").as_str(), counted(5, "split").as_str()), ("1 split", "5 splits"));
         assert_eq!(percent(0.8126), "81.3");
     }
 

@@ -69,6 +69,11 @@ mod tests {
     }
 
     #[test]
+    fn yellow_is_light_and_blue_is_dark() {
+        assert!(!is_dark([255, 255, 0]) && is_dark([0, 0, 255]));
+    }
+
+    #[test]
     fn a_new_class_gets_a_new_colour() {
         let mut classes = Vec::new();
         for _ in 0..CLASSES.len() {
