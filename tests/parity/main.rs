@@ -7,7 +7,7 @@ mod base;
 mod files;
 mod network;
 #[path = "../official/mod.rs"]
-#[allow(dead_code, reason = "other programs use the rest")]
+#[allow(dead_code, unused_imports, reason = "other programs use the rest")]
 mod official;
 mod ops;
 mod reference;

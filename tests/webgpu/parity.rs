@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "wasm32")]
 #[path = "../official/mod.rs"]
-#[allow(dead_code, reason = "other programs use the rest")]
+#[allow(dead_code, unused_imports, reason = "other programs use the rest")]
 mod official;
 
 #[cfg(target_arch = "wasm32")]
