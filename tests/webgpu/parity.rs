@@ -10,6 +10,7 @@ mod page;
 
 #[cfg(target_arch = "wasm32")]
 fn main() {
+    sigmascope::engine::run_constructors();
     console_error_panic_hook::set_once();
 }
 

@@ -48,7 +48,8 @@ impl Set {
                 format!("{set}: {} parameters for {}", ours.parameters, meta.parameters)
             })?;
         }
-        ensure((ours.loss - meta.loss).abs() < ADAMW_LOSS, || format!("{set}: loss {} for {}", ours.loss, meta.loss))?;
+        let loss = ours.losses[0];
+        ensure((loss - meta.loss).abs() < ADAMW_LOSS, || format!("{set}: loss {loss} for {}", meta.loss))?;
         let names: BTreeSet<&str> = ours.gradients.iter().map(|gradient| gradient.name.as_str()).collect();
         let theirs: BTreeSet<&str> = self.gradients.keys().map(String::as_str).collect();
         ensure(names == theirs, || format!("{set}: parameters with a gradient {names:?} for {theirs:?}"))?;
@@ -126,6 +127,7 @@ fn spoil(tensor: Option<&mut Stored>, limit: f64) {
 
 /// At most `limit` values, evenly spread: value k is number ⌊k n / m⌋. The fixtures were sampled so.
 fn sample(values: &[f32], limit: usize) -> Vec<f32> {
-    let count = limit.min(values.len());
-    (0..count).map(|k| values[k * values.len() / count]).collect()
+    // In 64 bits: k n can be more than WebAssembly's usize holds.
+    let [n, m] = [values.len(), limit.min(values.len())].map(|count| count as u64);
+    (0..m).map(|k| values[(k * n / m) as usize]).collect()
 }

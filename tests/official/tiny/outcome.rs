@@ -13,7 +13,7 @@ pub struct Outcome {
     pub(super) activations: Vec<NamedValues>,
     /// Number of parameters with those that never change the result.
     pub(super) parameters: usize,
-    pub(super) loss: f64,
+    /// Of the loss before the first step.
     pub(super) gradients: Vec<NamedValues>,
     /// Before each step of AdamW and after the last.
     pub(super) losses: Vec<f64>,
@@ -29,27 +29,24 @@ impl Set {
         let activations = self.trace(&network, device).await?;
 
         let training = device.clone().autodiff();
-        let network = self.network(&self.config(), &training)?;
-        let loss = self.loss(&network, &training);
-        let gradients = network.gradients(&loss.backward()).await?;
-        let loss = number(loss).await?;
-
         let mut network = self.network(&self.config(), &training)?;
         let before = network.values().await?;
         let mut optimizer = adamw(&network, &self.meta.adamw);
-        let mut losses = Vec::new();
+        let (mut losses, mut first) = (Vec::new(), None);
         for _ in 0..3 {
             let loss = self.loss(&network, &training);
             let gradients = loss.backward();
             losses.push(number(loss).await?);
+            if first.is_none() {
+                first = Some(network.gradients(&gradients).await?);
+            }
             network = optimizer.step(network, gradients, self.meta.adamw.lr, &[]);
         }
         losses.push(number(self.loss(&network, &training)).await?);
         Ok(Outcome {
             activations,
             parameters: complete.parameter_count() + unused,
-            loss,
-            gradients,
+            gradients: first.unwrap_or_default(),
             losses,
             before,
             after: network.values().await?,
