@@ -7,8 +7,9 @@ use burn::tensor::{Device, Tensor, TensorData, read_sync};
 use serde::Deserialize;
 use sigmascope::model::{Config, Formula, HyperSigma, Pass, Task, Trace, formula};
 
-use crate::reference::{Stored, Worst, deviation, read, shared, values};
-use crate::tiny::{cross_entropy, pixels_first};
+use crate::official::tiny::{cross_entropy, pixels_first};
+use crate::official::{Stored, Worst, shared};
+use crate::reference::{deviation, read, values};
 
 /// The limits that the reference suggests.
 const ACTIVATION_REL_L2: f64 = 2e-5;
@@ -38,7 +39,7 @@ struct Gradient {
 fn check(task: Task, name: &str) {
     let Some(shared) = shared(&format!("base {name}")) else { return };
     let start = Instant::now();
-    let folder = shared.join("reference/base");
+    let folder = shared.join("base");
     let meta: Meta = serde_json::from_slice(&std::fs::read(folder.join(format!("{name}.json"))).unwrap()).unwrap();
     let stored = read(&folder.join(format!("{name}.safetensors")));
 
@@ -82,7 +83,7 @@ fn check(task: Task, name: &str) {
             dead.is_none_or(|index| index < config.spectral_blocks) && !["input", "labels", "loss"].contains(&key);
         assert!(!expected || seen.contains(key), "{name}: {key} was not traced");
     }
-    worst.report(&format!("base {name} activations ({:.0?})", start.elapsed()));
+    println!("{}", worst.report(&format!("base {name} activations ({:.0?})", start.elapsed())));
 
     let pixels = meta.batch * meta.img_size * meta.img_size;
     let labels: Vec<Option<usize>> = match task {
@@ -124,7 +125,7 @@ fn check(task: Task, name: &str) {
         assert!(deviation.rel_l2 < GRADIENT_REL_L2, "{name} {}: {deviation:?}", gradient.name);
         worst.see(&gradient.name, deviation);
     }
-    worst.report(&format!("base {name} gradients ({:.0?})", start.elapsed()));
+    println!("{}", worst.report(&format!("base {name} gradients ({:.0?})", start.elapsed())));
 }
 
 /// Our values at the places that are stored, and the stored ones.
