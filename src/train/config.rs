@@ -38,6 +38,9 @@ pub enum Input {
     /// Bands are first divided by the deviation that the other bands do not explain, an estimate of their noise; then
     /// principal components, each divided by the square root of its standard deviation.
     NoiseAdjusted,
+    /// Minimum noise fraction: all noise, estimated from neighbouring pixels, is whitened first; then as `NoiseAdjusted`.
+    /// For scenes whose classes form fields of several pixels.
+    NoiseFraction,
 }
 
 /// Random changes of the scene while training; each is drawn anew every step.
@@ -140,7 +143,7 @@ impl TrainConfig {
             size,
             patch: None,
             width: None,
-            input: if small { Input::NoiseAdjusted } else { Input::Whitened },
+            input: if small { Input::NoiseFraction } else { Input::Whitened },
             components: if small { 30 } else { 20 },
             tile: 160,
             tile_overlap: 32,
@@ -171,6 +174,8 @@ impl TrainConfig {
         let mut config = Self::preset(size);
         if matches!(size, ModelSize::Tiny | ModelSize::Nano) {
             config.patch = Some(1);
+            // Neighbours differ by more than noise here.
+            config.input = Input::NoiseAdjusted;
         }
         if size == ModelSize::Nano {
             config.width = Some(32);
@@ -185,6 +190,7 @@ impl TrainConfig {
         match self.input {
             Input::Whitened => FitOptions::whitened(self.components),
             Input::NoiseAdjusted => FitOptions::noise_adjusted(self.components),
+            Input::NoiseFraction => FitOptions::noise_fractions(self.components),
         }
     }
 
