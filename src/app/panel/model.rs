@@ -70,7 +70,7 @@ pub fn ModelStep(store: Store) -> impl IntoView {
                 .collect_view()}
         </div>
         <div class="fields">
-            <label class="field" title="Whether neighbouring pixels mostly share a class; it sets patch, width and augmentation">
+            <label class="field" title="Whether neighbouring pixels mostly share a class; it sets input, patch, width and augmentation">
                 <span>"classes form"</span>
                 <select
                     data-testid="recipe"
