@@ -46,13 +46,13 @@ impl FitOptions {
         Self { method: Method::Pca { components, whiten: true }, scale: true }
     }
 
-    /// What few labels learn most from where classes are hardly larger than a pixel: so many half-whitened components of
-    /// noise-adjusted bands.
+    /// What few labels learn most from: so many half-whitened components of noise-adjusted bands.
     pub fn noise_adjusted(components: usize) -> Self {
         Self { method: Method::NoiseAdjusted { components, whitening: 0.5 }, scale: true }
     }
 
-    /// What few labels learn most from where classes form fields: so many half-whitened minimum noise fractions.
+    /// So many half-whitened minimum noise fractions: better than [`noise_adjusted`](Self::noise_adjusted) within labelled
+    /// fields, worse outside them and where pixels are mixed.
     pub fn noise_fractions(components: usize) -> Self {
         Self { method: Method::NoiseFraction { components, whitening: 0.5 }, scale: true }
     }

@@ -39,7 +39,8 @@ pub enum Input {
     /// principal components, each divided by the square root of its standard deviation.
     NoiseAdjusted,
     /// Minimum noise fraction: all noise, estimated from neighbouring pixels, is whitened first; then as `NoiseAdjusted`.
-    /// For scenes whose classes form fields of several pixels.
+    /// For scenes whose classes form fields of several pixels, with labels in the fields that matter: it is better there
+    /// and worse in fields without labels.
     NoiseFraction,
 }
 
@@ -143,7 +144,7 @@ impl TrainConfig {
             size,
             patch: None,
             width: None,
-            input: if small { Input::NoiseFraction } else { Input::Whitened },
+            input: if small { Input::NoiseAdjusted } else { Input::Whitened },
             components: if small { 30 } else { 20 },
             tile: 160,
             tile_overlap: 32,
@@ -174,8 +175,6 @@ impl TrainConfig {
         let mut config = Self::preset(size);
         if matches!(size, ModelSize::Tiny | ModelSize::Nano) {
             config.patch = Some(1);
-            // Neighbours differ by more than noise here.
-            config.input = Input::NoiseAdjusted;
         }
         if size == ModelSize::Nano {
             config.width = Some(32);
