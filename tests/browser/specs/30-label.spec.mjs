@@ -76,4 +76,21 @@ test('label: a split draws the pixels that were asked for', async (desk) => {
   const summary = await tab.text('split-summary', /test/);
   const numbers = summary.replace(/(\d)\D(?=\d{3})/g, '$1').match(/\d+/g).map(Number);
   assert.deepEqual(numbers.slice(0, 3), [21, 12, rows * cols - 33]);
+
+  // More training pixels ask for more epochs, until the user says how many.
+  const epochs = () => tab.get('epochs').inputValue();
+  const draw = async (perClass) => {
+    await lab.step('classes');
+    await lab.number('train-per-class', perClass);
+    await tab.get('split-draw').click();
+    await tab.text('split-summary', new RegExp(`^${3 * perClass} train`));
+    await lab.step('train');
+  };
+  await draw(100);
+  assert.equal(await epochs(), '75');
+  await draw(7);
+  assert.equal(await epochs(), '60');
+  await lab.number('epochs', 33);
+  await draw(100);
+  assert.equal(await epochs(), '33');
 });
