@@ -9,7 +9,7 @@ use sigmascope::model::{Config, Formula, HyperSigma, Pass, Task, Trace, formula}
 
 use crate::official::tiny::{cross_entropy, pixels_first};
 use crate::official::{Stored, Worst, shared};
-use crate::reference::{deviation, read, values};
+use crate::reference::{deviation, read, values, vulkan};
 
 /// The limits that the reference suggests.
 const ACTIVATION_REL_L2: f64 = 2e-5;
@@ -36,7 +36,7 @@ struct Gradient {
     max_abs: f64,
 }
 
-fn check(task: Task, name: &str) {
+fn check(task: Task, name: &str, device: &Device) {
     let Some(shared) = shared(&format!("base {name}")) else { return };
     let start = Instant::now();
     let folder = shared.join("base");
@@ -46,7 +46,7 @@ fn check(task: Task, name: &str) {
     let size = [meta.img_size; 2];
     let config = Config { patch: meta.patch_size, ..Config::base(task, size, meta.in_channels, meta.classes) };
     assert_eq!(config.official_parameter_count(), meta.parameters);
-    let device = Device::flex().autodiff();
+    let device = device.clone().autodiff();
     let network = HyperSigma::new(&config, &mut Formula, &device).unwrap();
     for parameter in network.parameters() {
         assert_eq!(parameter.shape, meta.state_dict[&parameter.name], "{}", parameter.name);
@@ -140,10 +140,22 @@ fn at_samples(stored: &BTreeMap<String, Stored>, name: &str, ours: &[f32]) -> (V
 
 #[test]
 fn base_segmentation() {
-    check(Task::Segmentation, "seg");
+    check(Task::Segmentation, "seg", &Device::flex());
 }
 
 #[test]
 fn base_classification() {
-    check(Task::Classification, "cls");
+    check(Task::Classification, "cls", &Device::flex());
+}
+
+#[test]
+fn base_segmentation_on_vulkan() {
+    let Some(device) = vulkan("base seg on Vulkan") else { return };
+    check(Task::Segmentation, "seg", &device);
+}
+
+#[test]
+fn base_classification_on_vulkan() {
+    let Some(device) = vulkan("base cls on Vulkan") else { return };
+    check(Task::Classification, "cls", &device);
 }
