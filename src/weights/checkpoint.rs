@@ -2,7 +2,8 @@
 
 use super::read::{TensorFile, open};
 use super::shape::{Shapes, check, infer};
-use super::{Description, InputFile, Origin, Role, Size, TensorInfo, WeightsError};
+use super::{Description, InputFile, Origin, Resize, Role, Size, Take, TensorInfo, WeightsError};
+use crate::model::resize_position_table;
 use crate::scene::SharedSource;
 
 /// One set of weights, open: a file with both encoders, or the pair of the official pre-training (one of the two will do).
@@ -134,6 +135,21 @@ impl Checkpoint {
             Some(part) => part.file.read(index, start, out),
             None => Err(WeightsError::Nothing { name: found.name.clone() }),
         }
+    }
+
+    /// All numbers of a tensor that a plan takes, in the shape of the network.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn values(&self, take: &Take) -> Result<Vec<f32>, WeightsError> {
+        let Some(found) = self.found.get(take.found) else {
+            return Err(WeightsError::Nothing { name: take.name.clone() });
+        };
+        let mut values = vec![0.0; found.tensor.len()];
+        self.read(found, 0, &mut values)?;
+        let Some(Resize { skip, from, to }) = take.resize else { return Ok(values) };
+        let width = found.tensor.shape.last().copied().unwrap_or(1);
+        Ok(resize_position_table(values.get(skip * width..).unwrap_or_default(), width, from, to))
     }
 }
 

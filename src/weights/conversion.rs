@@ -10,7 +10,7 @@ use super::{
     Checkpoint, Counts, Description, LoadReport, Origin, Procedure, Quantization, Status, Take, Target, TensorInfo,
     WeightsError, encode, plan,
 };
-use crate::model::{Config, resize_position_table};
+use crate::model::Config;
 
 /// Numbers that are read, quantized and written at once: whole blocks, 1 MiB.
 const PIECE: usize = 256 << 10;
@@ -194,20 +194,13 @@ impl Conversion {
     ) -> Result<(usize, usize), WeightsError> {
         let (take, output) = (&self.takes[tensor], &self.outputs[tensor]);
         let found = &self.checkpoint.found()[take.found];
-        let values = match take.resize {
+        let values = if take.resize.is_some() {
             // Position tables are small and are resized whole.
-            Some(resize) => {
-                let width = found.tensor.shape.last().copied().unwrap_or(1);
-                let mut table = vec![0.0; found.tensor.len()];
-                self.checkpoint.read(found, 0, &mut table)?;
-                let kept = table.get(resize.skip * width..).unwrap_or_default();
-                resize_position_table(kept, width, resize.from, resize.to)
-            }
-            None => {
-                let mut values = vec![0.0; (output.len() - at).min(PIECE)];
-                self.checkpoint.read(found, at, &mut values)?;
-                values
-            }
+            self.checkpoint.values(take)?
+        } else {
+            let mut values = vec![0.0; (output.len() - at).min(PIECE)];
+            self.checkpoint.read(found, at, &mut values)?;
+            values
         };
         let mut bytes = Vec::with_capacity(values.len() * 4);
         encode(output.kind, &values, &mut bytes).map_err(|index| WeightsError::Number {

@@ -8,8 +8,8 @@ use super::torch::TorchFile;
 use super::{WeightsError, block};
 use crate::scene::{SharedSource, Source};
 
-/// Numbers that are decoded at once while a piece of a tensor is read.
-const PIECE: usize = 16 << 10;
+/// Numbers that are read and decoded at once: in a browser each read costs a call, however short it is.
+const PIECE: usize = 256 << 10;
 
 /// A file of named tensors, open. Only the list of tensors is in memory.
 pub trait TensorFile {

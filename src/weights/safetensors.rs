@@ -1,10 +1,12 @@
 //! safetensors files: a JSON header that is read whole, then the numbers.
 //!
-//! Format: <https://huggingface.co/docs/safetensors>; the header is parsed and checked by the `safetensors` crate.
+//! Format: <https://huggingface.co/docs/safetensors>. Parsed here, because the usual crate needs the whole file in memory.
 
 use std::collections::HashMap;
+use std::fmt;
 
-use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::WeightsError;
 use super::description::Description;
@@ -42,31 +44,34 @@ impl SafetensorsFile {
         if data > source.len() {
             return Err(WeightsError::malformed(name, "its header is cut short"));
         }
-        let mut header = vec![0; data as usize];
-        source.read_at(0, &mut header)?;
-        let (_, header) = SafeTensors::read_metadata(&header)
+        let mut header = vec![0; len as usize];
+        source.read_at(8, &mut header)?;
+        let Header { metadata, tensors: mut entries } = serde_json::from_slice(&header)
             .map_err(|error| WeightsError::malformed(name, format!("its header is broken ({error})")))?;
+        drop(header);
+        entries.sort_by_key(|(_, entry)| entry.data_offsets);
 
-        let (mut tensors, mut places) = (Vec::new(), Vec::new());
-        for key in header.offset_keys() {
-            let Some(info) = header.info(&key) else { continue };
-            let Some(kind) = tensor_type(info.dtype) else {
-                let what = format!("{key} holds numbers of type {:?}, which no weight has", info.dtype);
+        let (mut tensors, mut places, mut end) = (Vec::new(), Vec::new(), 0);
+        for (key, Entry { dtype, shape, data_offsets }) in entries {
+            let Some(kind) = tensor_type(&dtype) else {
+                let what = format!("{key} holds numbers of type {dtype}, which no weight has");
                 return Err(WeightsError::unsupported(name, what));
             };
-            let (start, end) = info.data_offsets;
-            let sides: Vec<u64> = info.shape.iter().map(|&side| side as u64).collect();
-            let bytes = count(&sides).and_then(|count| kind.bytes(count as u64));
-            if bytes != Some((end as u64).wrapping_sub(start as u64)) {
+            // Numbers follow one another without gaps, so that nothing is read twice and nothing hides.
+            let bytes = count(&shape).and_then(|count| kind.bytes(count as u64));
+            if data_offsets[0] != end || bytes.and_then(|bytes| bytes.checked_add(end)) != Some(data_offsets[1]) {
                 return Err(WeightsError::malformed(name, format!("{key} has other sizes in its shape and its place")));
             }
-            if data + end as u64 > source.len() {
-                return Err(WeightsError::malformed(name, format!("it is cut short: {key} is not whole")));
-            }
-            tensors.push(TensorInfo { name: key, shape: info.shape.clone(), kind });
-            places.push(data + start as u64);
+            places.push(data + end);
+            end = data_offsets[1];
+            // `count` has seen that every side fits.
+            let shape = shape.into_iter().map(|side| side as usize).collect();
+            tensors.push(TensorInfo { name: key, shape, kind });
         }
-        let metadata = header.metadata().clone().unwrap_or_default();
+        if data.checked_add(end) != Some(source.len()) {
+            let what = format!("its header lists {end} bytes of numbers, but it has {}", source.len() - data);
+            return Err(WeightsError::malformed(name, what));
+        }
         Ok(Self { source, tensors, places, metadata })
     }
 }
@@ -95,18 +100,63 @@ impl TensorFile for SafetensorsFile {
     }
 }
 
-fn tensor_type(dtype: Dtype) -> Option<TensorType> {
+/// The header, in the order of the file.
+#[derive(Default)]
+struct Header {
+    metadata: HashMap<String, String>,
+    tensors: Vec<(String, Entry)>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: Vec<u64>,
+    data_offsets: [u64; 2],
+}
+
+/// Reads entry by entry: a generic JSON tree would take many times the header's size.
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Header;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+                let mut header = Header::default();
+                let mut names = std::collections::HashSet::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if !names.insert(name.clone()) {
+                        return Err(A::Error::custom(format!("{name} is listed twice")));
+                    }
+                    if name == "__metadata__" {
+                        header.metadata = map.next_value()?;
+                    } else {
+                        header.tensors.push((name, map.next_value()?));
+                    }
+                }
+                Ok(header)
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+fn tensor_type(dtype: &str) -> Option<TensorType> {
     Some(match dtype {
-        Dtype::F32 => TensorType::F32,
-        Dtype::F16 => TensorType::F16,
-        Dtype::BF16 => TensorType::BF16,
-        Dtype::F64 => TensorType::F64,
-        Dtype::I64 => TensorType::I64,
-        Dtype::I32 => TensorType::I32,
-        Dtype::I16 => TensorType::I16,
-        Dtype::I8 => TensorType::I8,
-        Dtype::U8 => TensorType::U8,
-        Dtype::BOOL => TensorType::Bool,
+        "F32" => TensorType::F32,
+        "F16" => TensorType::F16,
+        "BF16" => TensorType::BF16,
+        "F64" => TensorType::F64,
+        "I64" => TensorType::I64,
+        "I32" => TensorType::I32,
+        "I16" => TensorType::I16,
+        "I8" => TensorType::I8,
+        "U8" => TensorType::U8,
+        "BOOL" => TensorType::Bool,
         _ => return None,
     })
 }

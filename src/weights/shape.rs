@@ -144,26 +144,25 @@ fn surroundings(shapes: &Shapes, network: &mut Config) -> Result<Origin, Weights
     network.components = proj.map_or(0, |shape| shape[1]);
     network.patch = proj.map_or(0, |shape| shape[3]);
     let pixels = shapes.side("spec_encoder.spat_map.weight", 1);
-    let side = match (pixels, shapes.side("spat_encoder.pos_embed", 1)) {
-        (Some(pixels), _) => pixels.isqrt(),
-        (None, Some(tokens)) => tokens.isqrt().saturating_mul(network.patch),
-        (None, None) => 0,
-    };
-    (network.rows, network.cols) = (side, side);
+    let tokens = shapes.side("spat_encoder.pos_embed", 1);
 
     let segmentation = shapes.side("cls.weight", 0).map(|classes| (Task::Segmentation, classes));
     let classification = shapes.side("classifier.4.weight", 0).map(|classes| (Task::Classification, classes));
     let Some((task, classes)) = segmentation.or(classification) else {
-        network.classes = 0;
+        // Each encoder was trained by itself; the spatial one knows the grid.
+        let spatial = tokens.map(|tokens| tokens.isqrt().saturating_mul(network.patch));
+        let side = spatial.or(pixels.map(usize::isqrt)).unwrap_or(0);
+        (network.rows, network.cols, network.classes) = (side, side, 0);
         return Ok(Origin::Pretraining);
     };
-    (network.task, network.classes) = (task, classes);
-    if pixels.is_some_and(|pixels| side * side != pixels) {
-        return Err(shapes.damaged(format!(
-            "its tile has {} pixels, which are no square, so rows and columns cannot be told",
-            pixels.unwrap_or(0)
-        )));
+    // Pixels past the last whole patch have no token, but the spectral encoder sees them.
+    let pixels = pixels.unwrap_or(0);
+    let side = pixels.isqrt();
+    if side * side != pixels {
+        let what = "which are no square, so rows and columns cannot be told";
+        return Err(shapes.damaged(format!("its tile has {pixels} pixels, {what}")));
     }
+    (network.task, network.classes, network.rows, network.cols) = (task, classes, side, side);
     Ok(Origin::FineTuning)
 }
 

@@ -1,6 +1,8 @@
 //! Weights in and out of files: files by independent writers, the official loading procedure against the reference data,
 //! ggml's blocks against the `gguf` package, hostile and damaged files, and the memory of a conversion.
 
+#[cfg(all(feature = "cli", feature = "coordinator"))]
+mod cli;
 mod convert;
 mod damaged;
 mod formats;

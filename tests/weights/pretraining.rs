@@ -93,9 +93,9 @@ fn dead_blocks_are_left_out_unless_asked_for() {
     assert_eq!(&description, conversion.description());
     let Config { embed_dim, depth, heads, interval, points, spectral_tokens, .. } = description.network;
     assert_eq!((embed_dim, depth, heads, interval, points, spectral_tokens), (48, 4, 4, 2, 8, 16));
-    // Those of the pre-training: 32 pixels, patch 8, 8 channels.
+    // Those of the spatial pre-training: 32 pixels, patch 8, 10 channels.
     let Config { rows, cols, patch, components, classes, complete, .. } = description.network;
-    assert_eq!((rows, cols, patch, components, classes, complete), (32, 32, 8, 8, 0, false));
+    assert_eq!((rows, cols, patch, components, classes, complete), (32, 32, 8, 10, 0, false));
     let sums = std::process::Command::new("sha256sum").args(PAIRS[0]).current_dir(&folder).output();
     match sums {
         Ok(sums) => {
