@@ -7,8 +7,9 @@
 //! | [`scene`] | hyperspectral files in, maps out | `labels`' plain types |
 //! | [`labels`] | class tables, ground truth, splits, accuracy | `scene` to read ground truth |
 //! | [`preprocess`] | the spectral projection, tiles | `scene` |
+//! | [`weights`] | weights in and out of files, converted, quantized | `model`'s shapes and names, `scene`'s sources |
 //! | `kernels` | sparse sampling attention: WGSL beside its plain reference | burn |
-//! | `model` | HyperSIGMA | `kernels` |
+//! | [`model`] | HyperSIGMA | `kernels` |
 //! | [`train`] | losses, AdamW, schedules, trainer and mapper | `model`, `preprocess`, `labels` |
 //! | [`engine`] | commands, events, jobs, the worker | all of the above |
 //! | `app` | the page | `engine::message` only |
@@ -20,8 +21,8 @@ pub mod scene;
 
 #[cfg(feature = "model")]
 pub mod kernels;
-#[cfg(feature = "model")]
 pub mod model;
+pub mod weights;
 
 pub mod engine;
 pub mod train;

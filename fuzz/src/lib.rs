@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use sigmascope::labels::read_labels;
 use sigmascope::scene::{Cube, MemorySource, OpenOptions, SharedSource, Window, open};
+use sigmascope::weights::{self, Checkpoint, Conversion, ConversionOptions};
 
 /// A file in memory.
 pub fn file(name: &str, bytes: &[u8]) -> SharedSource {
@@ -33,6 +34,32 @@ fn read_corners(cube: &dyn Cube) {
     if info.rows * info.cols < 1 << 16 {
         let _ = read_labels(cube);
     }
+}
+
+/// Opens a weights file, reads the start of every tensor, and plans its conversion.
+pub fn exercise_weights(source: &SharedSource) {
+    if let Ok(file) = weights::open(source) {
+        for (index, tensor) in file.tensors().iter().enumerate() {
+            let mut out = vec![0.0; tensor.len().min(256)];
+            // Damaged numbers are an error, which is a fine answer.
+            let _ = file.read(index, tensor.len() - out.len(), &mut out);
+        }
+    }
+    if let Ok(checkpoint) = Checkpoint::open(&[source.clone()], None) {
+        let _ = Conversion::new(checkpoint, &ConversionOptions::default());
+    }
+}
+
+/// A fuzz target of one weights file whose beginning is given.
+#[macro_export]
+macro_rules! one_weights_file {
+    ($start:expr) => {
+        libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+            let start: &[u8] = $start;
+            let whole = if bytes.starts_with(start) { bytes.to_vec() } else { [start, bytes].concat() };
+            $crate::exercise_weights(&$crate::file("x", &whole));
+        });
+    };
 }
 
 /// A fuzz target of one file whose beginning is given, so that the fuzzer need not find the signature.

@@ -1,5 +1,6 @@
 //! The command-line twin of the page: one file a command, the same code behind it.
 
+mod convert;
 mod evaluate;
 mod inspect;
 
@@ -21,6 +22,7 @@ enum Command {
     /// Say what a scene file holds.
     Inspect(inspect::Inspect),
     Evaluate(evaluate::EvaluateArgs),
+    Convert(convert::Convert),
     /// Serve the built page on this machine.
     #[cfg(feature = "coordinator")]
     Serve(crate::coordinator::ServeOptions),
@@ -34,6 +36,7 @@ type Outcome = Result<String, Box<dyn std::error::Error>>;
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Inspect(inspect) => inspect.run(),
+        Command::Convert(convert) => convert.run(),
         Command::Evaluate(args) => evaluate::evaluate(&args).map_err(Into::into),
         #[cfg(feature = "coordinator")]
         Command::Serve(options) => crate::coordinator::serve(options).map(|()| String::new()).map_err(Into::into),

@@ -98,6 +98,23 @@ pub fn is_unused(config: &Config, name: &str) -> bool {
         || (config.task == Task::Classification && name.starts_with("conv."))
 }
 
+impl Config {
+    /// Number of trained parameters.
+    pub fn parameter_count(&self) -> usize {
+        count(&live(self))
+    }
+
+    /// Number of values in a complete official checkpoint of this network.
+    pub fn official_parameter_count(&self) -> usize {
+        let complete = Self { complete: true, ..self.clone() };
+        count(&live(&complete)) + count(&unused(&complete))
+    }
+}
+
+fn count(list: &[(String, Vec<usize>)]) -> usize {
+    list.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+}
+
 /// Block i of the encoder named `name` (SpatViT_fusion.py:249-290).
 fn block(list: &mut Vec<(String, Vec<usize>)>, config: &Config, name: &str, index: usize) {
     let (dim, hidden) = (config.embed_dim, config.embed_dim * config.mlp_ratio);

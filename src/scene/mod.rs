@@ -8,7 +8,7 @@ pub mod export;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
 mod geotiff;
-mod inflate;
+pub(crate) mod inflate;
 mod inspect;
 mod matlab;
 mod numpy;

@@ -1,0 +1,4 @@
+//! A safetensors file.
+#![no_main]
+
+sigmascope_fuzz::one_weights_file!(b"");
