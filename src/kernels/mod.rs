@@ -28,6 +28,7 @@ pub mod gelu;
 mod gpu;
 mod launch;
 pub mod layer_norm;
+pub mod quantized;
 pub mod reference;
 pub mod self_test;
 

@@ -1,0 +1,313 @@
+//! Frozen linear layers on burn's CPU backend.
+
+use std::ops::Range;
+
+use burn::backend::TensorMetadata;
+use burn::backend::flex::{Flex, FlexTensor};
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{Shape, TensorData};
+use wide::f32x4;
+
+use super::matrix::Storage;
+use super::panels::Panels;
+use super::products::{self, BLOCK, PANEL, Sums, TILE, TileBlock};
+use super::tuning::CpuMethod;
+use super::{Activation, FrozenLinear, FrozenLinearKernels, QuantizedMatrix};
+use crate::kernels::flex::{dense, floats};
+use crate::kernels::gelu;
+
+/// Blocks of 32 along k that are multiplied at a time: a panel of them stays in the first cache (16 KiB).
+const FLOAT_BLOCKS: usize = 16;
+const INTEGER_BLOCKS: usize = 32;
+/// Panels that are float32 at a time for burn's product: 512 outputs.
+const SLICE: usize = 64;
+/// Outputs whose gradients are multiplied at a time: 128 KiB of transposed weights.
+const GRADIENT_OUTPUTS: usize = 1024;
+
+impl FrozenLinear for Flex {
+    fn frozen_linear(x: FloatTensor<Self>, weight: QuantizedMatrix, activation: Activation) -> FloatTensor<Self> {
+        Self::linear_forward(x, None, &weight, activation)
+    }
+
+    fn frozen_linear_biased(
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        weight: QuantizedMatrix,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        Self::linear_forward(x, Some(bias), &weight, activation)
+    }
+}
+
+impl FrozenLinearKernels for Flex {
+    fn linear_forward(
+        x: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+        weight: &QuantizedMatrix,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let panels = panels(weight);
+        let (x, bias) = (dense(x), bias.map(dense));
+        let bias = bias.as_ref().map(floats);
+        let rows = x.shape()[0];
+        let out = match weight.tuning().cpu {
+            CpuMethod::Slices => slices(x, panels, bias, activation),
+            CpuMethod::Integer if panels.is_quantized() => {
+                let tiles = IntegerTiles::new(floats(&x), panels.inputs);
+                forward(rows, panels, bias, activation, tiles)
+            }
+            CpuMethod::Integer | CpuMethod::Float => {
+                let tiles = FloatTiles { tiles: tiles(floats(&x), panels.inputs), buffer: Vec::new(), inputs: panels.inputs };
+                forward(rows, panels, bias, activation, tiles)
+            }
+        };
+        FlexTensor::from_data(TensorData::new(out, [rows, panels.outputs]))
+    }
+
+    fn linear_backward(grad: FloatTensor<Self>, weight: &QuantizedMatrix) -> FloatTensor<Self> {
+        let panels = panels(weight);
+        match weight.tuning().cpu {
+            CpuMethod::Slices => slices_backward(grad, panels),
+            CpuMethod::Integer | CpuMethod::Float => {
+                let grad = dense(grad);
+                let rows = grad.shape()[0];
+                FlexTensor::from_data(TensorData::new(backward(floats(&grad), rows, panels), [rows, panels.inputs]))
+            }
+        }
+    }
+}
+
+fn panels(weight: &QuantizedMatrix) -> &Panels {
+    match &weight.storage {
+        Storage::Cpu(panels) => panels,
+        Storage::Gpu(_) => panic!("quantized linear: x is on the CPU, the weights are on the GPU"),
+    }
+}
+
+/// x, interleaved for one of the products.
+trait Tiles {
+    /// Blocks along k of one step.
+    const BLOCKS: usize;
+
+    /// Adds the products of some blocks of one panel to the sums of every tile.
+    fn add(&mut self, panels: &Panels, panel: usize, blocks: Range<usize>, sums: &mut [Sums]);
+}
+
+/// `[M/4, K, 4]`
+struct FloatTiles {
+    tiles: Vec<[f32; TILE]>,
+    buffer: Vec<[f32; PANEL]>,
+    inputs: usize,
+}
+
+impl Tiles for FloatTiles {
+    const BLOCKS: usize = FLOAT_BLOCKS;
+
+    fn add(&mut self, panels: &Panels, panel: usize, blocks: Range<usize>, sums: &mut [Sums]) {
+        let weights = panels.floats(panel, blocks.clone(), &mut self.buffer);
+        let k = blocks.start * BLOCK..blocks.end * BLOCK;
+        for (tile, sums) in self.tiles.chunks_exact(self.inputs).zip(sums) {
+            products::float(&tile[k.clone()], weights, sums);
+        }
+    }
+}
+
+/// `[M/4, K/32]` blocks of 16-bit integers and their scales: the largest number of a block is 32767 steps from zero, so that
+/// a number is off by at most 1.5e-5 of it.
+struct IntegerTiles {
+    tiles: Vec<TileBlock>,
+    scales: Vec<[f32; TILE]>,
+    buffer: Vec<products::PanelBlock>,
+    blocks: usize,
+}
+
+impl IntegerTiles {
+    fn new(x: &[f32], inputs: usize) -> Self {
+        let blocks = inputs / BLOCK;
+        let count = (x.len() / inputs).div_ceil(TILE) * blocks;
+        let mut tiles = vec![[[[0; 2]; TILE]; BLOCK / 2]; count];
+        let mut scales = vec![[0.0; TILE]; count];
+        for (at, numbers) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
+            let (row, block) = (at / blocks, at % blocks);
+            let place = row / TILE * blocks + block;
+            let (scale, quants) = round(numbers);
+            scales[place][row % TILE] = scale;
+            for (pairs, &pair) in tiles[place].iter_mut().zip(quants.as_chunks::<2>().0) {
+                pairs[row % TILE] = pair;
+            }
+        }
+        Self { tiles, scales, buffer: Vec::new(), blocks }
+    }
+}
+
+/// A block of x as a scale times integers. Numbers that are not finite make the scale NaN, and with it the row of y.
+fn round(numbers: &[f32; BLOCK]) -> (f32, [i16; BLOCK]) {
+    let numbers: [f32x4; BLOCK / 4] = std::array::from_fn(|i| {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|lane| numbers[4 * i + lane]);
+        f32x4::new([a, b, c, d])
+    });
+    let sizes = numbers.map(f32x4::abs);
+    let largest = sizes.iter().fold(f32x4::ZERO, |m, &x| m.fast_max(x)).to_array().into_iter().fold(0.0, f32::max);
+    let total = sizes.into_iter().fold(f32x4::ZERO, |sum, x| sum + x).reduce_add();
+    if !total.is_finite() {
+        return (f32::NAN, [0; BLOCK]);
+    }
+    if largest < 1e-30 {
+        return (0.0, [0; BLOCK]); // its reciprocal might overflow
+    }
+    let factor = f32x4::splat(32767.0 / largest);
+    let mut quants = [0; BLOCK];
+    for (quants, x) in quants.as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
+        *quants = (x * factor).fast_round_int().to_array().map(|q| q as i16);
+    }
+    (largest / 32767.0, quants)
+}
+
+impl Tiles for IntegerTiles {
+    const BLOCKS: usize = INTEGER_BLOCKS;
+
+    fn add(&mut self, panels: &Panels, panel: usize, blocks: Range<usize>, sums: &mut [Sums]) {
+        let scales = panels.integers(panel, blocks.clone(), &mut self.buffer);
+        let tiles = self.tiles.chunks_exact(self.blocks).zip(self.scales.chunks_exact(self.blocks));
+        for ((tile, tile_scales), sums) in tiles.zip(sums) {
+            products::integer(&tile[blocks.clone()], &tile_scales[blocks.clone()], &self.buffer, scales, sums);
+        }
+    }
+}
+
+/// `activation(x · Wᵀ + b)`, `[M, N]`, panel by panel, with x as tiles.
+fn forward<T: Tiles>(
+    rows: usize,
+    panels: &Panels,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    mut x: T,
+) -> Vec<f32> {
+    let outputs = panels.outputs;
+    let mut out = vec![0.0; rows * outputs];
+    let mut sums = vec![[[0.0; PANEL]; TILE]; rows.div_ceil(TILE)];
+    for panel in 0..panels.count() {
+        let first = panel * PANEL;
+        let width = PANEL.min(outputs - first);
+        let mut start = [0.0; PANEL];
+        if let Some(bias) = bias {
+            start[..width].copy_from_slice(&bias[first..first + width]);
+        }
+        sums.fill([start; TILE]);
+        for blocks in chunks(panels.inputs / BLOCK, T::BLOCKS) {
+            x.add(panels, panel, blocks, &mut sums);
+        }
+        if activation == Activation::Gelu {
+            for row in sums.as_flattened_mut() {
+                gelu::in_place(row);
+            }
+        }
+        for (out, sums) in out.chunks_exact_mut(outputs).zip(sums.as_flattened()) {
+            out[first..first + width].copy_from_slice(&sums[..width]);
+        }
+    }
+    out
+}
+
+/// `∂y · W`, `[M, K]`: the product of float32, whose panels are eight inputs side by side for every output.
+fn backward(grad: &[f32], rows: usize, panels: &Panels) -> Vec<f32> {
+    const PARTS: usize = BLOCK / PANEL; // panels of inputs in a block
+    let (outputs, inputs) = (panels.outputs, panels.inputs);
+    let tiles = tiles(grad, outputs); // [M/4, N, 4]
+    let mut out = vec![0.0; rows * inputs];
+    let mut sums = vec![[[[0.0; PANEL]; TILE]; PARTS]; rows.div_ceil(TILE)];
+    let mut buffer = Vec::new();
+    let mut turned: [Vec<[f32; PANEL]>; PARTS] = Default::default(); // [N, 8] each
+    for block in 0..inputs / BLOCK {
+        sums.fill([[[0.0; PANEL]; TILE]; PARTS]);
+        for range in chunks(panels.count(), GRADIENT_OUTPUTS / PANEL) {
+            turned.iter_mut().for_each(Vec::clear);
+            for panel in range.clone() {
+                let weights = panels.floats(panel, block..block + 1, &mut buffer); // [32, 8]
+                for (turned, weights) in turned.iter_mut().zip(weights.as_chunks::<PANEL>().0) {
+                    turned.extend((0..PANEL).map(|lane| weights.map(|row| row[lane])));
+                }
+            }
+            let (first, end) = (range.start * PANEL, (range.end * PANEL).min(outputs));
+            for (tile, sums) in tiles.chunks_exact(outputs).zip(&mut sums) {
+                for (turned, sums) in turned.iter().zip(sums) {
+                    products::float(&tile[first..end], turned, sums);
+                }
+            }
+        }
+        for (row, out) in out.chunks_exact_mut(inputs).enumerate() {
+            for (part, sums) in sums[row / TILE].iter().enumerate() {
+                out[block * BLOCK + part * PANEL..][..PANEL].copy_from_slice(&sums[row % TILE]);
+            }
+        }
+    }
+    out
+}
+
+/// Rows of `width` numbers, four side by side: `[rows/4, width, 4]`, zeros after the last.
+fn tiles(x: &[f32], width: usize) -> Vec<[f32; TILE]> {
+    let mut tiles = vec![[0.0; TILE]; (x.len() / width).div_ceil(TILE) * width];
+    for (row, numbers) in x.chunks_exact(width).enumerate() {
+        for (quad, &number) in tiles[row / TILE * width..].iter_mut().zip(numbers) {
+            quad[row % TILE] = number;
+        }
+    }
+    tiles
+}
+
+/// `0..len` in pieces of `step`.
+fn chunks(len: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..len).step_by(step).map(move |start| start..(start + step).min(len))
+}
+
+/// Forward by burn's product, some panels of weights at a time as a matrix `[K, outputs]`.
+fn slices(x: FlexTensor, panels: &Panels, bias: Option<&[f32]>, activation: Activation) -> Vec<f32> {
+    let (rows, outputs) = (x.shape()[0], panels.outputs);
+    let mut out = vec![0.0; rows * outputs];
+    for range in chunks(panels.count(), SLICE) {
+        let (first, weights) = slice(panels, range);
+        let width = weights.shape()[1];
+        let y = dense(Flex::float_matmul(x.clone(), weights)); // [M, width]
+        for (out, y) in out.chunks_exact_mut(outputs).zip(floats(&y).chunks_exact(width)) {
+            let out = &mut out[first..first + width];
+            out.copy_from_slice(y);
+            if let Some(bias) = bias {
+                out.iter_mut().zip(&bias[first..first + width]).for_each(|(out, bias)| *out += bias);
+            }
+            if activation == Activation::Gelu {
+                gelu::in_place(out);
+            }
+        }
+    }
+    out
+}
+
+/// Backward by burn's product.
+fn slices_backward(grad: FlexTensor, panels: &Panels) -> FlexTensor {
+    chunks(panels.count(), SLICE)
+        .map(|range| {
+            let (first, weights) = slice(panels, range);
+            let width = weights.shape()[1];
+            let part = Flex::float_slice(grad.clone(), &[(..).into(), (first..first + width).into()]); // [M, width]
+            Flex::float_matmul(part, Flex::float_transpose(weights)) // [M, K]
+        })
+        .reduce(Flex::float_add)
+        .unwrap_or_else(|| unreachable!("a matrix has outputs"))
+}
+
+/// The weights of some panels as float32, `[K, outputs]`, and the first of these outputs.
+fn slice(panels: &Panels, range: Range<usize>) -> (usize, FlexTensor) {
+    let first = range.start * PANEL;
+    let width = (range.end * PANEL).min(panels.outputs) - first;
+    let mut weights = vec![0.0; panels.inputs * width];
+    let mut buffer = Vec::new();
+    for (at, panel) in range.enumerate() {
+        let lanes = PANEL.min(width - at * PANEL);
+        let rows = panels.floats(panel, 0..panels.inputs / BLOCK, &mut buffer);
+        for (weights, row) in weights.chunks_exact_mut(width).zip(rows) {
+            weights[at * PANEL..][..lanes].copy_from_slice(&row[..lanes]);
+        }
+    }
+    (first, FlexTensor::from_data(TensorData::new(weights, Shape::from(vec![panels.inputs, width]))))
+}
