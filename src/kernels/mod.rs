@@ -24,10 +24,12 @@
 mod autodiff;
 mod cpu;
 mod flex;
+pub mod full_attention;
 pub mod gelu;
 mod gpu;
 mod launch;
 pub mod layer_norm;
+mod products;
 pub mod quantized;
 pub mod reference;
 pub mod self_test;

@@ -3,7 +3,9 @@
 mod case;
 mod cpu;
 mod device;
+mod full_attention;
 mod gelu;
 mod gpu;
 mod layer_norm;
+mod quantized;
 mod shaders;

@@ -1,10 +1,10 @@
 //! Frozen linear layers on burn's tape.
 
-use burn::backend::{Autodiff, TensorMetadata};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, TensorMetadata};
 use burn::tensor::Shape;
 
 use super::{Activation, FrozenLinear, FrozenLinearKernels, QuantizedMatrix};

@@ -11,11 +11,11 @@ use wide::f32x4;
 
 use super::matrix::Storage;
 use super::panels::Panels;
-use super::products::{self, BLOCK, PANEL, Sums, TILE, TileBlock};
 use super::tuning::CpuMethod;
 use super::{Activation, FrozenLinear, FrozenLinearKernels, QuantizedMatrix};
 use crate::kernels::flex::{dense, floats};
 use crate::kernels::gelu;
+use crate::kernels::products::{self, BLOCK, PANEL, Sums, TILE, TileBlock, tiles};
 
 /// Blocks of 32 along k that are multiplied at a time: a panel of them stays in the first cache (16 KiB).
 const FLOAT_BLOCKS: usize = 16;
@@ -58,7 +58,8 @@ impl FrozenLinearKernels for Flex {
                 forward(rows, panels, bias, activation, tiles)
             }
             CpuMethod::Integer | CpuMethod::Float => {
-                let tiles = FloatTiles { tiles: tiles(floats(&x), panels.inputs), buffer: Vec::new(), inputs: panels.inputs };
+                let tiles =
+                    FloatTiles { tiles: tiles(floats(&x), panels.inputs), buffer: Vec::new(), inputs: panels.inputs };
                 forward(rows, panels, bias, activation, tiles)
             }
         };
@@ -177,13 +178,7 @@ impl Tiles for IntegerTiles {
 }
 
 /// `activation(x · Wᵀ + b)`, `[M, N]`, panel by panel, with x as tiles.
-fn forward<T: Tiles>(
-    rows: usize,
-    panels: &Panels,
-    bias: Option<&[f32]>,
-    activation: Activation,
-    mut x: T,
-) -> Vec<f32> {
+fn forward<T: Tiles>(rows: usize, panels: &Panels, bias: Option<&[f32]>, activation: Activation, mut x: T) -> Vec<f32> {
     let outputs = panels.outputs;
     let mut out = vec![0.0; rows * outputs];
     let mut sums = vec![[[0.0; PANEL]; TILE]; rows.div_ceil(TILE)];
@@ -243,17 +238,6 @@ fn backward(grad: &[f32], rows: usize, panels: &Panels) -> Vec<f32> {
         }
     }
     out
-}
-
-/// Rows of `width` numbers, four side by side: `[rows/4, width, 4]`, zeros after the last.
-fn tiles(x: &[f32], width: usize) -> Vec<[f32; TILE]> {
-    let mut tiles = vec![[0.0; TILE]; (x.len() / width).div_ceil(TILE) * width];
-    for (row, numbers) in x.chunks_exact(width).enumerate() {
-        for (quad, &number) in tiles[row / TILE * width..].iter_mut().zip(numbers) {
-            quad[row % TILE] = number;
-        }
-    }
-    tiles
 }
 
 /// `0..len` in pieces of `step`.

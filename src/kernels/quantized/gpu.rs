@@ -1,7 +1,7 @@
 //! Frozen linear layers on burn's GPU backend: the Rust side of `shaders/quantized_*.wgsl`.
 
-use burn::backend::wgpu::{CubeTensor, KernelSource, SourceTemplate};
 use burn::backend::tensor::FloatTensor;
+use burn::backend::wgpu::{CubeTensor, KernelSource, SourceTemplate};
 use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::Shape;
 use cubecl::prelude::KernelId;
@@ -143,9 +143,7 @@ impl KernelSource for LinearKernel {
             .register("input", access);
         match self.pass {
             Pass::Forward { tile, bias, activation } => {
-                let binding = format!(
-                    "@group(0) @binding({after_weights}) var<storage, {access}> bias: array<f32>;"
-                );
+                let binding = format!("@group(0) @binding({after_weights}) var<storage, {access}> bias: array<f32>;");
                 common
                     .add_template(include_str!("../../../shaders/gelu_common.wgsl"))
                     .add_template(match tile {
@@ -155,10 +153,13 @@ impl KernelSource for LinearKernel {
                     .register("bias_binding", if bias { binding.as_str() } else { "" })
                     .register("plus_bias", if bias { " + bias[output]" } else { "" })
                     .register("last", (after_weights + usize::from(bias)).to_string())
-                    .register("activation", match activation {
-                        Activation::None => "sum",
-                        Activation::Gelu => "sum * normal(sum).cdf",
-                    })
+                    .register(
+                        "activation",
+                        match activation {
+                            Activation::None => "sum",
+                            Activation::Gelu => "sum * normal(sum).cdf",
+                        },
+                    )
             }
             Pass::Backward => {
                 let whole = self.all.is_multiple_of(QUAD);

@@ -8,9 +8,9 @@ use thiserror::Error;
 
 use super::block::{WeightKind, dequantize};
 use super::panels::Panels;
-use super::products::BLOCK;
 use super::tuning::Tuning;
 use super::upload::Upload;
+use crate::kernels::products::BLOCK;
 
 /// A frozen matrix of weights `[outputs N, inputs K]` on a device, dequantized only while it is multiplied.
 ///
@@ -34,13 +34,17 @@ pub(super) enum Storage {
 /// Weights that cannot be a matrix.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MatrixError {
-    #[error("a matrix of {outputs} x {inputs} weights is empty or beyond the memory of this machine; the file is damaged")]
+    #[error(
+        "a matrix of {outputs} x {inputs} weights is empty or beyond the memory of this machine; the file is damaged"
+    )]
     Size { outputs: usize, inputs: usize },
     #[error(
         "a matrix with {inputs} inputs cannot be stored in blocks of 32; convert it without quantisation, as an ordinary layer"
     )]
     Inputs { inputs: usize },
-    #[error("a {kind:?} matrix of {outputs} x {inputs} weights takes {expected} bytes, not {found}; the file is damaged")]
+    #[error(
+        "a {kind:?} matrix of {outputs} x {inputs} weights takes {expected} bytes, not {found}; the file is damaged"
+    )]
     Bytes { kind: WeightKind, outputs: usize, inputs: usize, expected: usize, found: usize },
 }
 

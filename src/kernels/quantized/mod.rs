@@ -9,7 +9,6 @@
 //! | `matrix` | [`QuantizedMatrix`]: the weights on a device |
 //! | `tuning` | which of several implementations a matrix is multiplied with |
 //! | `panels` | the weights on the CPU, arranged for SIMD |
-//! | `products` | the innermost loops on the CPU, in integers and in float32 |
 //! | `cpu` | both passes for burn's `Flex` backend |
 //! | `upload` | the weights on the GPU, arranged for aligned loads |
 //! | `gpu` | the Rust side of `shaders/quantized_*.wgsl`, both passes for burn's `Cube` backend |
@@ -21,7 +20,6 @@ mod cpu;
 mod gpu;
 mod matrix;
 mod panels;
-mod products;
 mod tuning;
 mod upload;
 

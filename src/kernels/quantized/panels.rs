@@ -10,7 +10,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::block::{self, WeightKind};
-use super::products::{BLOCK, PANEL, PanelBlock};
+use crate::kernels::products::{BLOCK, PANEL, PanelBlock};
 
 /// The weights of a matrix.
 #[derive(Debug)]
@@ -106,7 +106,8 @@ impl Panels {
         buffer.clear();
         match &self.quants {
             Quants::Q8(quants) => {
-                buffer.extend(quants[range.clone()].iter().map(|block| block.map(|k| k.map(|pair| pair.map(i16::from)))));
+                buffer
+                    .extend(quants[range.clone()].iter().map(|block| block.map(|k| k.map(|pair| pair.map(i16::from)))));
             }
             Quants::Q4(quants) => {
                 for block in &quants[range.clone()] {
@@ -204,8 +205,7 @@ mod tests {
             let (mut floats, mut integers) = (Vec::new(), Vec::new());
             for output in 0..panels.count() * PANEL {
                 let (panel, lane) = (output / PANEL, output % PANEL);
-                let weights: Vec<f32> =
-                    panels.floats(panel, 1..3, &mut floats).iter().map(|row| row[lane]).collect();
+                let weights: Vec<f32> = panels.floats(panel, 1..3, &mut floats).iter().map(|row| row[lane]).collect();
                 let row: Vec<f32> = match expected.get(output * inputs..(output + 1) * inputs) {
                     Some(row) => row[32..].to_vec(),
                     None => vec![0.0; 64],
@@ -213,9 +213,8 @@ mod tests {
                 assert_eq!(weights, row, "{kind:?}, output {output}");
                 if panels.is_quantized() {
                     let scales = panels.integers(panel, 1..3, &mut integers);
-                    let product = |k: usize| {
-                        f32::from(integers[k / BLOCK][k % BLOCK / 2][lane][k % 2]) * scales[k / BLOCK][lane]
-                    };
+                    let product =
+                        |k: usize| f32::from(integers[k / BLOCK][k % BLOCK / 2][lane][k % 2]) * scales[k / BLOCK][lane];
                     assert_eq!((0..64).map(product).collect::<Vec<_>>(), row, "{kind:?}, output {output}");
                 }
             }

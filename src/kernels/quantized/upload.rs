@@ -9,7 +9,7 @@ use cubecl::client::Client;
 use cubecl::server::Handle;
 
 use super::block::{self, WeightKind};
-use super::products::BLOCK;
+use crate::kernels::products::BLOCK;
 
 /// Outputs whose words lie together.
 pub const QUAD: usize = 4;

@@ -5,6 +5,7 @@
 //! for every k, a tile [`TILE`] rows. Eight sums, two weights and one broadcast number fit the sixteen vector registers of
 //! x86-64, with which a browser has to do.
 
+use wide::bytemuck::cast;
 use wide::{f32x4, i16x8, i32x4};
 
 /// Outputs of a panel.
@@ -55,10 +56,9 @@ pub fn integer(
     for (((x, x_scale), w), &w_scale) in x.iter().zip(x_scales).zip(w).zip(w_scales) {
         let mut exact = [[i32x4::ZERO; 2]; TILE];
         for (x, w) in x.iter().zip(w) {
-            let (low, high) = w.split_at(PANEL / 2);
-            let [low, high] = [low, high].map(|half| pairs([half[0], half[1], half[2], half[3]]));
+            let [low, high]: [i16x8; 2] = cast(*w);
             for (exact, &x) in exact.iter_mut().zip(x) {
-                let x = pairs([x; 4]);
+                let x: i16x8 = cast(i32x4::splat(cast(x)));
                 exact[0] += x.dot(low);
                 exact[1] += x.dot(high);
             }
@@ -73,6 +73,17 @@ pub fn integer(
     *sums = total.map(|[low, high]| join(low, high));
 }
 
+/// Rows of `width` numbers, four side by side: `[rows/4, width, 4]`, zeros after the last.
+pub fn tiles(x: &[f32], width: usize) -> Vec<[f32; TILE]> {
+    let mut tiles = vec![[0.0; TILE]; (x.len() / width).div_ceil(TILE) * width];
+    for (row, numbers) in x.chunks_exact(width).enumerate() {
+        for (quad, &number) in tiles[row / TILE * width..].iter_mut().zip(numbers) {
+            quad[row % TILE] = number;
+        }
+    }
+    tiles
+}
+
 #[inline(always)]
 fn halves(row: [f32; PANEL]) -> [f32x4; 2] {
     let [a, b, c, d, e, f, g, h] = row;
@@ -83,10 +94,4 @@ fn halves(row: [f32; PANEL]) -> [f32x4; 2] {
 fn join(low: f32x4, high: f32x4) -> [f32; PANEL] {
     let ([a, b, c, d], [e, f, g, h]) = (low.to_array(), high.to_array());
     [a, b, c, d, e, f, g, h]
-}
-
-#[inline(always)]
-fn pairs(pairs: [Pair; 4]) -> i16x8 {
-    let [[a, b], [c, d], [e, f], [g, h]] = pairs;
-    i16x8::new([a, b, c, d, e, f, g, h])
 }
