@@ -1,88 +1,34 @@
-//! Frozen linear layers on burn's CPU backend.
+//! Frozen linear layers on the CPU: both passes, in SIMD of four lanes.
 
 use std::ops::Range;
 
-use burn::backend::TensorMetadata;
-use burn::backend::flex::{Flex, FlexTensor};
-use burn::backend::ops::FloatTensorOps;
-use burn::backend::tensor::FloatTensor;
-use burn::tensor::{Shape, TensorData};
 use wide::f32x4;
 
-use super::matrix::Storage;
+use super::Activation;
 use super::panels::Panels;
 use super::tuning::CpuMethod;
-use super::{Activation, FrozenLinear, FrozenLinearKernels, QuantizedMatrix};
-use crate::kernels::flex::{dense, floats};
 use crate::kernels::gelu;
-use crate::kernels::products::{self, BLOCK, PANEL, Sums, TILE, TileBlock, tiles};
+use crate::kernels::products::{self, BLOCK, PANEL, PanelBlock, Sums, TILE, TileBlock, tiles};
 
 /// Blocks of 32 along k that are multiplied at a time: a panel of them stays in the first cache (16 KiB).
 const FLOAT_BLOCKS: usize = 16;
 const INTEGER_BLOCKS: usize = 32;
-/// Panels that are float32 at a time for burn's product: 512 outputs.
-const SLICE: usize = 64;
 /// Outputs whose gradients are multiplied at a time: 128 KiB of transposed weights.
 const GRADIENT_OUTPUTS: usize = 1024;
 
-impl FrozenLinear for Flex {
-    fn frozen_linear(x: FloatTensor<Self>, weight: QuantizedMatrix, activation: Activation) -> FloatTensor<Self> {
-        Self::linear_forward(x, None, &weight, activation)
-    }
-
-    fn frozen_linear_biased(
-        x: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        weight: QuantizedMatrix,
-        activation: Activation,
-    ) -> FloatTensor<Self> {
-        Self::linear_forward(x, Some(bias), &weight, activation)
-    }
-}
-
-impl FrozenLinearKernels for Flex {
-    fn linear_forward(
-        x: FloatTensor<Self>,
-        bias: Option<FloatTensor<Self>>,
-        weight: &QuantizedMatrix,
-        activation: Activation,
-    ) -> FloatTensor<Self> {
-        let panels = panels(weight);
-        let (x, bias) = (dense(x), bias.map(dense));
-        let bias = bias.as_ref().map(floats);
-        let rows = x.shape()[0];
-        let out = match weight.tuning().cpu {
-            CpuMethod::Slices => slices(x, panels, bias, activation),
-            CpuMethod::Integer if panels.is_quantized() => {
-                let tiles = IntegerTiles::new(floats(&x), panels.inputs);
-                forward(rows, panels, bias, activation, tiles)
-            }
-            CpuMethod::Integer | CpuMethod::Float => {
-                let tiles =
-                    FloatTiles { tiles: tiles(floats(&x), panels.inputs), buffer: Vec::new(), inputs: panels.inputs };
-                forward(rows, panels, bias, activation, tiles)
-            }
-        };
-        FlexTensor::from_data(TensorData::new(out, [rows, panels.outputs]))
-    }
-
-    fn linear_backward(grad: FloatTensor<Self>, weight: &QuantizedMatrix) -> FloatTensor<Self> {
-        let panels = panels(weight);
-        match weight.tuning().cpu {
-            CpuMethod::Slices => slices_backward(grad, panels),
-            CpuMethod::Integer | CpuMethod::Float => {
-                let grad = dense(grad);
-                let rows = grad.shape()[0];
-                FlexTensor::from_data(TensorData::new(backward(floats(&grad), rows, panels), [rows, panels.inputs]))
-            }
-        }
-    }
-}
-
-fn panels(weight: &QuantizedMatrix) -> &Panels {
-    match &weight.storage {
-        Storage::Cpu(panels) => panels,
-        Storage::Gpu(_) => panic!("quantized linear: x is on the CPU, the weights are on the GPU"),
+/// `activation(x · Wᵀ + b)`, `[M, N]`. Float weights are multiplied as floats whatever the method.
+pub fn forward(
+    x: &[f32],
+    rows: usize,
+    panels: &Panels,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    method: CpuMethod,
+) -> Vec<f32> {
+    if method == CpuMethod::Integer && panels.is_quantized() {
+        multiply(rows, panels, bias, activation, IntegerTiles::new(x, panels.inputs))
+    } else {
+        multiply(rows, panels, bias, activation, FloatTiles::new(x, panels.inputs))
     }
 }
 
@@ -102,6 +48,12 @@ struct FloatTiles {
     inputs: usize,
 }
 
+impl FloatTiles {
+    fn new(x: &[f32], inputs: usize) -> Self {
+        Self { tiles: tiles(x, inputs), buffer: Vec::new(), inputs }
+    }
+}
+
 impl Tiles for FloatTiles {
     const BLOCKS: usize = FLOAT_BLOCKS;
 
@@ -119,7 +71,7 @@ impl Tiles for FloatTiles {
 struct IntegerTiles {
     tiles: Vec<TileBlock>,
     scales: Vec<[f32; TILE]>,
-    buffer: Vec<products::PanelBlock>,
+    buffer: Vec<PanelBlock>,
     blocks: usize,
 }
 
@@ -178,7 +130,13 @@ impl Tiles for IntegerTiles {
 }
 
 /// `activation(x · Wᵀ + b)`, `[M, N]`, panel by panel, with x as tiles.
-fn forward<T: Tiles>(rows: usize, panels: &Panels, bias: Option<&[f32]>, activation: Activation, mut x: T) -> Vec<f32> {
+fn multiply<T: Tiles>(
+    rows: usize,
+    panels: &Panels,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    mut x: T,
+) -> Vec<f32> {
     let outputs = panels.outputs;
     let mut out = vec![0.0; rows * outputs];
     let mut sums = vec![[[0.0; PANEL]; TILE]; rows.div_ceil(TILE)];
@@ -206,7 +164,7 @@ fn forward<T: Tiles>(rows: usize, panels: &Panels, bias: Option<&[f32]>, activat
 }
 
 /// `∂y · W`, `[M, K]`: the product of float32, whose panels are eight inputs side by side for every output.
-fn backward(grad: &[f32], rows: usize, panels: &Panels) -> Vec<f32> {
+pub fn backward(grad: &[f32], rows: usize, panels: &Panels) -> Vec<f32> {
     const PARTS: usize = BLOCK / PANEL; // panels of inputs in a block
     let (outputs, inputs) = (panels.outputs, panels.inputs);
     let tiles = tiles(grad, outputs); // [M/4, N, 4]
@@ -241,57 +199,6 @@ fn backward(grad: &[f32], rows: usize, panels: &Panels) -> Vec<f32> {
 }
 
 /// `0..len` in pieces of `step`.
-fn chunks(len: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
+pub fn chunks(len: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
     (0..len).step_by(step).map(move |start| start..(start + step).min(len))
-}
-
-/// Forward by burn's product, some panels of weights at a time as a matrix `[K, outputs]`.
-fn slices(x: FlexTensor, panels: &Panels, bias: Option<&[f32]>, activation: Activation) -> Vec<f32> {
-    let (rows, outputs) = (x.shape()[0], panels.outputs);
-    let mut out = vec![0.0; rows * outputs];
-    for range in chunks(panels.count(), SLICE) {
-        let (first, weights) = slice(panels, range);
-        let width = weights.shape()[1];
-        let y = dense(Flex::float_matmul(x.clone(), weights)); // [M, width]
-        for (out, y) in out.chunks_exact_mut(outputs).zip(floats(&y).chunks_exact(width)) {
-            let out = &mut out[first..first + width];
-            out.copy_from_slice(y);
-            if let Some(bias) = bias {
-                out.iter_mut().zip(&bias[first..first + width]).for_each(|(out, bias)| *out += bias);
-            }
-            if activation == Activation::Gelu {
-                gelu::in_place(out);
-            }
-        }
-    }
-    out
-}
-
-/// Backward by burn's product.
-fn slices_backward(grad: FlexTensor, panels: &Panels) -> FlexTensor {
-    chunks(panels.count(), SLICE)
-        .map(|range| {
-            let (first, weights) = slice(panels, range);
-            let width = weights.shape()[1];
-            let part = Flex::float_slice(grad.clone(), &[(..).into(), (first..first + width).into()]); // [M, width]
-            Flex::float_matmul(part, Flex::float_transpose(weights)) // [M, K]
-        })
-        .reduce(Flex::float_add)
-        .unwrap_or_else(|| unreachable!("a matrix has outputs"))
-}
-
-/// The weights of some panels as float32, `[K, outputs]`, and the first of these outputs.
-fn slice(panels: &Panels, range: Range<usize>) -> (usize, FlexTensor) {
-    let first = range.start * PANEL;
-    let width = (range.end * PANEL).min(panels.outputs) - first;
-    let mut weights = vec![0.0; panels.inputs * width];
-    let mut buffer = Vec::new();
-    for (at, panel) in range.enumerate() {
-        let lanes = PANEL.min(width - at * PANEL);
-        let rows = panels.floats(panel, 0..panels.inputs / BLOCK, &mut buffer);
-        for (weights, row) in weights.chunks_exact_mut(width).zip(rows) {
-            weights[at * PANEL..][..lanes].copy_from_slice(&row[..lanes]);
-        }
-    }
-    (first, FlexTensor::from_data(TensorData::new(weights, Shape::from(vec![panels.inputs, width]))))
 }

@@ -9,7 +9,8 @@
 //! | `matrix` | [`QuantizedMatrix`]: the weights on a device |
 //! | `tuning` | which of several implementations a matrix is multiplied with |
 //! | `panels` | the weights on the CPU, arranged for SIMD |
-//! | `cpu` | both passes for burn's `Flex` backend |
+//! | `cpu` | both passes in SIMD, native and wasm |
+//! | `flex` | the same for burn's `Flex` backend, or by its own product |
 //! | `upload` | the weights on the GPU, arranged for aligned loads |
 //! | `gpu` | the Rust side of `shaders/quantized_*.wgsl`, both passes for burn's `Cube` backend |
 //! | `autodiff` | the gradient of x (and of the bias) on burn's tape; weights have none |
@@ -17,6 +18,7 @@
 mod autodiff;
 mod block;
 mod cpu;
+mod flex;
 mod gpu;
 mod matrix;
 mod panels;
