@@ -7,5 +7,6 @@ mod full_attention;
 mod gelu;
 mod gpu;
 mod layer_norm;
+mod projection;
 mod quantized;
 mod shaders;

@@ -4,7 +4,6 @@
 //! low and weight i + 16 in its high half; w = d (q − 8). F16 and F32 have no blocks; here they are read 32 at a time as well.
 
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 
 use crate::kernels::products::BLOCK;
 
@@ -67,14 +66,11 @@ pub fn floats(bytes: &[u8]) -> [f32; BLOCK] {
 }
 
 /// 32 weights of any kind as float32.
+#[cfg(test)]
 pub fn dequantize(kind: WeightKind, bytes: &[u8]) -> [f32; BLOCK] {
     match kind {
         WeightKind::F32 => floats(bytes),
-        WeightKind::F16 => {
-            let mut out = [0.0; BLOCK];
-            halves(bytes).map(f16::from_bits).convert_to_f32_slice(&mut out);
-            out
-        }
+        WeightKind::F16 => halves(bytes).map(|bits| f16::from_bits(bits).to_f32()),
         WeightKind::Q8_0 | WeightKind::Q4_0 => {
             let scale = scale(bytes).to_f32();
             integers(kind, bytes).map(|q| f32::from(q) * scale)

@@ -6,7 +6,7 @@ use burn::backend::Cube;
 use burn::tensor::{Device, Tensor};
 use thiserror::Error;
 
-use super::block::{WeightKind, dequantize};
+use super::block::WeightKind;
 use super::panels::Panels;
 use super::tuning::Tuning;
 use super::upload::Upload;
@@ -139,9 +139,4 @@ impl QuantizedMatrix {
             Storage::Gpu(upload) => upload.bytes(),
         }
     }
-}
-
-/// Stored rows as float32, row-major.
-pub fn dequantize_rows(kind: WeightKind, bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(kind.block_bytes()).flat_map(|block| dequantize(kind, block)).collect()
 }

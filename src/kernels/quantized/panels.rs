@@ -171,7 +171,7 @@ impl Panels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::quantized::matrix::dequantize_rows;
+    use crate::kernels::quantized::block::dequantize;
 
     /// Bytes without a pattern, scales near one.
     fn rows(kind: WeightKind, blocks: usize) -> Vec<u8> {
@@ -200,7 +200,8 @@ mod tests {
         let (outputs, inputs) = (19, 96);
         for kind in WeightKind::ALL {
             let bytes = rows(kind, outputs * inputs / BLOCK);
-            let expected = dequantize_rows(kind, &bytes);
+            let blocks = bytes.chunks_exact(kind.block_bytes());
+            let expected: Vec<f32> = blocks.flat_map(|block| dequantize(kind, block)).collect();
             let panels = Panels::new(kind, [outputs, inputs], &bytes);
             let (mut floats, mut integers) = (Vec::new(), Vec::new());
             for output in 0..panels.count() * PANEL {
