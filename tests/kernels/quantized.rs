@@ -361,6 +361,22 @@ fn gradients_pass_through_the_activation() {
     }
 }
 
+/// What rounding x to 16 bits costs, beside what Q8_0 costs itself (about 5e-3).
+#[test]
+fn sixteen_bits_of_x_cost_little() {
+    for kind in QUANTIZED {
+        let case = Case::new(kind, 60, [768, 768], 11);
+        let run = |method| case.infer(&Device::flex(), cpu(method), false, Activation::None);
+        // Rows of three sizes: each by itself.
+        let (rounded, plain) = (run(CpuMethod::Integer), run(CpuMethod::Float));
+        for (rounded, plain) in rounded.chunks(768).zip(plain.chunks(768)) {
+            let (relative, _) = crate::case::distance(rounded, plain);
+            assert!(relative < 3e-5, "{kind:?}: {relative:e}");
+        }
+        println!("{kind:?}, x as 16-bit integers: relative L2 {:.1e}", crate::case::distance(&rounded, &plain).0);
+    }
+}
+
 #[test]
 fn what_is_not_finite_stays_so() {
     let mut case = Case::new(WeightKind::Q4_0, 6, [16, 64], 7);

@@ -1,32 +1,12 @@
-//! Full attention on burn's CPU backend: both products by the panels of [`products`], a tile of queries at a time.
+//! Full attention on the CPU: both products by the panels of [`products`], a tile of queries at a time.
 
-use burn::backend::TensorMetadata;
-use burn::backend::flex::{Flex, FlexTensor};
-use burn::backend::tensor::FloatTensor;
-use burn::tensor::TensorData;
 use wide::f32x4;
 
-use super::{AttentionShape, FullAttention, FullAttentionKernels};
-use crate::kernels::flex::{dense, floats};
+use super::AttentionShape;
 use crate::kernels::products::{self, PANEL, TILE};
 
-impl FullAttention for Flex {
-    fn attend_fully(q: FloatTensor<Self>, k: FloatTensor<Self>, v: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::attention_forward(q, k, v)
-    }
-}
-
-impl FullAttentionKernels for Flex {
-    fn attention_forward(q: FloatTensor<Self>, k: FloatTensor<Self>, v: FloatTensor<Self>) -> FloatTensor<Self> {
-        let shape = AttentionShape::of(&q.shape());
-        let [q, k, v] = [q, k, v].map(dense);
-        let out = forward(&shape, floats(&q), floats(&k), floats(&v));
-        FlexTensor::from_data(TensorData::new(out, shape.out()))
-    }
-}
-
-/// `[B, N, H * D]`
-fn forward(shape: &AttentionShape, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
+/// `[B, N, H * D]` of q, k and v `[B, H, N, D]`.
+pub fn forward(shape: &AttentionShape, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
     let &AttentionShape { batch, heads, tokens, head_dim } = shape;
     let scale = shape.scale() as f32;
     let mut out = vec![0.0; q.len()];

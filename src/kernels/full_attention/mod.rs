@@ -10,6 +10,7 @@
 
 mod autodiff;
 mod cpu;
+mod flex;
 mod gpu;
 
 pub use gpu::shader_source;
