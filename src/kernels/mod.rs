@@ -40,7 +40,7 @@ pub use cpu::{backward as cpu_backward, forward as cpu_forward};
 pub use gelu::gelu;
 pub use gpu::{KeyGradient, backward_with as gpu_backward, shader_sources};
 pub use layer_norm::layer_norm;
-pub use self_test::{SelfTestError, self_test};
+pub use self_test::{SelfTestError, self_test, self_test_frozen};
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};

@@ -50,8 +50,11 @@ impl Tuning {
 
     /// The rule for a GPU.
     pub(super) fn of_gpu(client: &Client) -> Self {
-        let name = client.properties().identity.name.to_lowercase();
-        let software = ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|known| name.contains(known));
+        let properties = client.properties();
+        let name = properties.identity.name.to_lowercase();
+        // A browser may keep the name to itself; SwiftShader's subgroups of 4 no hardware has.
+        let software = ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|known| name.contains(known))
+            || properties.hardware.plane_size_max <= 4;
         let gpu = if software { GpuTile::Registers } else { GpuTile::Workgroup };
         Self { cpu: CpuMethod::Slices, gpu, output_limit: None }
     }
