@@ -1,7 +1,8 @@
 //! Full attention of all heads in one step: `softmax(q · kᵀ · D^-½) · v` without the N × N matrix in memory.
 //!
 //! ```text
-//! on the CPU   four queries at a time: their logits for all keys (4 N numbers), softmax, the weighted sum
+//! in wasm      four queries at a time: their logits for all keys (4 N numbers), softmax, the weighted sum
+//! natively     burn's own, which holds one head's matrix or less
 //! on the GPU   one query an invocation: keys stream by, largest logit, norm and sum are corrected as they grow
 //! ```
 //!
@@ -13,6 +14,7 @@ mod cpu;
 mod flex;
 mod gpu;
 
+pub use cpu::forward as cpu_forward;
 pub use gpu::shader_source;
 
 use burn::backend::tensor::FloatTensor;
