@@ -15,7 +15,7 @@ use burn::backend::wgpu::WgpuBackend;
 use burn::tensor::{Device, DeviceKind, Tensor, TensorData, activation::softmax};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sigmascope::kernels::full_attention::full_attention;
+use sigmascope::kernels::full_attention::{AttentionShape, cpu_forward, full_attention};
 use sigmascope::kernels::quantized::{
     Activation, CpuMethod, FrozenLinearKernels, GpuTile, QuantizedMatrix, Tuning, WeightKind, quantized_linear,
 };
@@ -129,8 +129,8 @@ impl Bench {
             Tensor::<4>::from_data(TensorData::new(data, shape), &self.device)
         });
         let flop = 4.0 * (batch * heads * tokens * tokens * width) as f64;
-        let work =
-            Work { implementation: "full attention".to_owned(), flop, bytes: 16 * shape.iter().product::<usize>() };
+        let bytes = 16 * shape.iter().product::<usize>();
+        let work = |how| Work { implementation: format!("full attention{how}"), flop, bytes };
         let composed = || {
             let q = q.clone().mul_scalar((width as f64).powf(-0.5));
             softmax(q.matmul(k.clone().swap_dims(2, 3)), 3).matmul(v.clone()).swap_dims(1, 2).reshape([
@@ -139,7 +139,15 @@ impl Bench {
                 heads * width,
             ])
         };
-        self.compare(case, work, || full_attention(q.clone(), k.clone(), v.clone()), composed);
+        self.compare(case, work(""), || full_attention(q.clone(), k.clone(), v.clone()), composed);
+        if self.name == "cpu" {
+            let [q, k, v] = [&q, &k, &v].map(|x| x.clone().into_data().try_to_vec::<f32>().expect("float32"));
+            let simd = || {
+                let out = cpu_forward(&AttentionShape { batch, heads, tokens, head_dim: width }, &q, &k, &v);
+                Tensor::<3>::from_data(TensorData::new(out, [batch, tokens, heads * width]), &self.device)
+            };
+            self.compare(case, work(" SIMD"), simd, composed);
+        }
     }
 
     fn tunings(&self, kind: WeightKind) -> Vec<Tuning> {
