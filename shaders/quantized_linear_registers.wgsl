@@ -47,11 +47,12 @@ fn main(
     for (var block = 0u; block < BLOCKS; block++) {
         let scale = scales(block, quad);
         for (var four = block * 8u; four < block * 8u + 8u; four++) {
-            let w = weights(four, quad, scale);
-            a += x[starts.x + four] * w;
-            b += x[starts.y + four] * w;
-            c += x[starts.z + four] * w;
-            d += x[starts.w + four] * w;
+            // Columns along k, so that a product is a chain of fused multiply-adds; as four inner products it is slower.
+            let w = transpose(weights(four, quad, scale));
+            a += w * x[starts.x + four];
+            b += w * x[starts.y + four];
+            c += w * x[starts.z + four];
+            d += w * x[starts.w + four];
         }
     }
     store(row, quad, a);

@@ -69,13 +69,13 @@ fn main(
         workgroupBarrier();
         for (var four = 0u; four < DEPTH; four++) {
             let at = four * SIDE;
-            let w = mat4x4<f32>(
+            let w = transpose(mat4x4<f32>(
                 columns[at + across], columns[at + across + 16u], columns[at + across + 32u], columns[at + across + 48u],
-            );
-            a += rows[at + down] * w;
-            b += rows[at + down + 16u] * w;
-            c += rows[at + down + 32u] * w;
-            d += rows[at + down + 48u] * w;
+            ));
+            a += w * rows[at + down];
+            b += w * rows[at + down + 16u];
+            c += w * rows[at + down + 32u];
+            d += w * rows[at + down + 48u];
         }
         workgroupBarrier();
     }
