@@ -94,9 +94,9 @@ fn floats(data: TensorData) -> Vec<f32> {
     data.try_to_vec::<f32>().expect("float32")
 }
 
-/// Equal up to the rounding of sums of 64 and 256 products on either side.
+/// Equal up to the rounding of x to 16 bits, 1.5e-5 of the largest of 32 numbers, in each of five layers.
 fn close(a: &[f32], b: &[f32]) {
     let scale = b.iter().fold(0.0f32, |m, x| m.max(x.abs()));
     let off = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(off <= 2e-5 * scale, "{off} of {scale}");
+    assert!(off <= 1e-4 * scale, "{off} of {scale}");
 }

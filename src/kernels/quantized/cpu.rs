@@ -1,6 +1,8 @@
 //! Frozen linear layers on the CPU: both passes, in SIMD of four lanes.
 
+use std::num::NonZero;
 use std::ops::Range;
+use std::thread::available_parallelism;
 
 use wide::f32x4;
 
@@ -15,6 +17,8 @@ const FLOAT_BLOCKS: usize = 16;
 const INTEGER_BLOCKS: usize = 32;
 /// Outputs whose gradients are multiplied at a time: 128 KiB of transposed weights.
 const GRADIENT_OUTPUTS: usize = 1024;
+/// Rows for which a thread is worth its start and its own unpacking of the weights.
+const THREAD_ROWS: usize = 32;
 
 /// `activation(x · Wᵀ + b)`, `[M, N]`. Float weights are multiplied as floats whatever the method.
 pub fn forward(
@@ -25,11 +29,37 @@ pub fn forward(
     activation: Activation,
     method: CpuMethod,
 ) -> Vec<f32> {
-    if method == CpuMethod::Integer && panels.is_quantized() {
-        multiply(rows, panels, bias, activation, IntegerTiles::new(x, panels.inputs))
-    } else {
-        multiply(rows, panels, bias, activation, FloatTiles::new(x, panels.inputs))
+    let mut out = vec![0.0; rows * panels.outputs];
+    share(x, panels.inputs, &mut out, panels.outputs, |x, out| {
+        if method == CpuMethod::Integer && panels.is_quantized() {
+            multiply(IntegerTiles::new(x, panels.inputs), panels, bias, activation, out);
+        } else {
+            multiply(FloatTiles::new(x, panels.inputs), panels, bias, activation, out);
+        }
+    });
+    out
+}
+
+/// `∂y · W`, `[M, K]`.
+pub fn backward(grad: &[f32], rows: usize, panels: &Panels) -> Vec<f32> {
+    let mut out = vec![0.0; rows * panels.inputs];
+    share(grad, panels.outputs, &mut out, panels.inputs, |grad, out| multiply_back(grad, panels, out));
+    out
+}
+
+/// Gives every thread some rows of both matrices. In the browser there is one thread.
+fn share(x: &[f32], x_width: usize, out: &mut [f32], out_width: usize, work: impl Fn(&[f32], &mut [f32]) + Sync) {
+    let threads = if cfg!(target_family = "wasm") { 1 } else { available_parallelism().map_or(1, NonZero::get) };
+    let rows = (out.len() / out_width).div_ceil(threads).next_multiple_of(TILE).max(THREAD_ROWS);
+    if rows * out_width >= out.len() {
+        return work(x, out);
     }
+    std::thread::scope(|scope| {
+        for (x, out) in x.chunks(rows * x_width).zip(out.chunks_mut(rows * out_width)) {
+            let work = &work;
+            scope.spawn(move || work(x, out));
+        }
+    });
 }
 
 /// x, interleaved for one of the products.
@@ -130,16 +160,9 @@ impl Tiles for IntegerTiles {
 }
 
 /// `activation(x · Wᵀ + b)`, `[M, N]`, panel by panel, with x as tiles.
-fn multiply<T: Tiles>(
-    rows: usize,
-    panels: &Panels,
-    bias: Option<&[f32]>,
-    activation: Activation,
-    mut x: T,
-) -> Vec<f32> {
+fn multiply<T: Tiles>(mut x: T, panels: &Panels, bias: Option<&[f32]>, activation: Activation, out: &mut [f32]) {
     let outputs = panels.outputs;
-    let mut out = vec![0.0; rows * outputs];
-    let mut sums = vec![[[0.0; PANEL]; TILE]; rows.div_ceil(TILE)];
+    let mut sums = vec![[[0.0; PANEL]; TILE]; (out.len() / outputs).div_ceil(TILE)];
     for panel in 0..panels.count() {
         let first = panel * PANEL;
         let width = PANEL.min(outputs - first);
@@ -160,16 +183,14 @@ fn multiply<T: Tiles>(
             out[first..first + width].copy_from_slice(&sums[..width]);
         }
     }
-    out
 }
 
 /// `∂y · W`, `[M, K]`: the product of float32, whose panels are eight inputs side by side for every output.
-pub fn backward(grad: &[f32], rows: usize, panels: &Panels) -> Vec<f32> {
+fn multiply_back(grad: &[f32], panels: &Panels, out: &mut [f32]) {
     const PARTS: usize = BLOCK / PANEL; // panels of inputs in a block
     let (outputs, inputs) = (panels.outputs, panels.inputs);
     let tiles = tiles(grad, outputs); // [M/4, N, 4]
-    let mut out = vec![0.0; rows * inputs];
-    let mut sums = vec![[[[0.0; PANEL]; TILE]; PARTS]; rows.div_ceil(TILE)];
+    let mut sums = vec![[[[0.0; PANEL]; TILE]; PARTS]; (out.len() / inputs).div_ceil(TILE)];
     let mut buffer = Vec::new();
     let mut turned: [Vec<[f32; PANEL]>; PARTS] = Default::default(); // [N, 8] each
     for block in 0..inputs / BLOCK {
@@ -195,7 +216,6 @@ pub fn backward(grad: &[f32], rows: usize, panels: &Panels) -> Vec<f32> {
             }
         }
     }
-    out
 }
 
 /// `0..len` in pieces of `step`.

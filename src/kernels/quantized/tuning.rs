@@ -38,12 +38,12 @@ pub enum GpuTile {
 impl Tuning {
     /// The rule for the CPU.
     pub fn of_cpu(kind: WeightKind) -> Self {
-        let cpu = if !cfg!(target_family = "wasm") {
-            CpuMethod::Slices
-        } else if kind.is_quantized() {
+        let cpu = if kind.is_quantized() {
             CpuMethod::Integer
-        } else {
+        } else if cfg!(target_family = "wasm") {
             CpuMethod::Float
+        } else {
+            CpuMethod::Slices
         };
         Self { cpu, gpu: GpuTile::Registers, output_limit: None }
     }
