@@ -148,6 +148,19 @@ pub(super) fn forward(x: &[f32]) -> Vec<f32> {
     map(x, x, |x, _| x * normal(x).0)
 }
 
+/// `x · Φ(x)` on the CPU, for the end of a kernel that computes something else.
+#[inline]
+pub(super) fn in_place(x: &mut [f32]) {
+    let (quads, rest) = x.as_chunks_mut::<4>();
+    for quad in quads {
+        let x = f32x4::from(*quad);
+        *quad = (x * normal(x).0).to_array();
+    }
+    for x in rest {
+        *x *= normal(f32x4::splat(*x)).0.to_array()[0];
+    }
+}
+
 /// `grad · (Φ(x) + x · φ(x))` on the CPU.
 pub(super) fn backward(x: &[f32], grad: &[f32]) -> Vec<f32> {
     map(x, grad, |x, grad| {

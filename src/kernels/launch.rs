@@ -1,7 +1,7 @@
 //! How a WGSL text of `shaders/` gets to run on burn's GPU backend.
 //!
-//! Every kernel stays within WebGPU's default limits: at most 8 storage buffers, 64 invocations and under 1 KiB of workgroup
-//! memory in a workgroup, at most 65535 workgroups a dimension.
+//! Every kernel stays within WebGPU's default limits: at most 8 storage buffers, 256 invocations and 16 KiB of workgroup
+//! memory in a workgroup, at most 65535 workgroups a dimension. Most take 64 invocations and under 1 KiB.
 //!
 //! A text that the driver refuses fails the launch natively: reading a result gives the error. In the browser nothing can
 //! wait for the driver's answer, and a refused kernel leaves its output unwritten; [`self_test`](super::self_test) finds out.
@@ -13,7 +13,7 @@ use cubecl::client::Client;
 use cubecl::prelude::{BufferIOAttr, CubeCount};
 use cubecl::server::{Handle, KernelArguments};
 
-/// Invocations of every workgroup, as in the shaders.
+/// Invocations of most workgroups, as in the shaders.
 pub const GROUP: usize = 64;
 
 /// Workgroups of one dimension, WebGPU's default limit.
@@ -39,6 +39,18 @@ pub fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
 
 /// Runs one kernel in so many workgroups, spread over x and y; its bindings are the inputs, then the outputs.
 pub fn run<K: KernelSource>(client: &Client, kernel: K, groups: usize, inputs: &[&Handle], outputs: &[&Handle]) {
+    run_sized(client, kernel, GROUP, groups, inputs, outputs);
+}
+
+/// The same for a kernel of another workgroup size, at most 256 invocations.
+pub fn run_sized<K: KernelSource>(
+    client: &Client,
+    kernel: K,
+    group: usize,
+    groups: usize,
+    inputs: &[&Handle],
+    outputs: &[&Handle],
+) {
     let rows = groups.div_ceil(MAX_GROUPS).max(1);
     assert!(rows <= MAX_GROUPS, "{groups} workgroups are beyond the limit of WebGPU");
     // Rows of equal length, so that at most one workgroup a row has nothing to do.
@@ -50,5 +62,5 @@ pub fn run<K: KernelSource>(client: &Client, kernel: K, groups: usize, inputs: &
     for output in outputs {
         arguments = arguments.with_buffer_io((*output).clone().binding(), BufferIOAttr::ReadWrite);
     }
-    client.launch(Box::new(SourceKernel::new(kernel, CubeDim::new_1d(GROUP as u32))), count, arguments);
+    client.launch(Box::new(SourceKernel::new(kernel, CubeDim::new_1d(group as u32))), count, arguments);
 }

@@ -1,5 +1,6 @@
-//! What burn lacks: sparse sampling attention (SSA), which it does not have, [`gelu`](gelu()) with its exact derivative, and
-//! [`layer_norm`](layer_norm()) as one step of the tape.
+//! What burn lacks: sparse sampling attention (SSA), which it does not have, [`gelu`](gelu()) with its exact derivative,
+//! [`layer_norm`](layer_norm()) as one step of the tape, [`full_attention`] without the matrix of weights, and linear layers
+//! with frozen [`quantized`] weights.
 //!
 //! SSA: every query token of every head reads keys and values at P points of its own, placed by predicted offsets, and attends
 //! over those P samples only (HyperSIGMA, arXiv 2406.11519, section 3.2; official file `model/SpatViT_fusion.py:96-180`).
@@ -17,6 +18,7 @@
 //! | `reference` | both passes as plain loops, generic over f32 and f64: what everything else is measured against |
 //! | `cpu` | the same arithmetic arranged for SIMD, for burn's `Flex` backend (native and wasm) |
 //! | `gpu` | the Rust side of `shaders/ssa_*.wgsl`, for burn's `Cube` backend (WebGPU, Vulkan) |
+//! | `products` | matrix products on the CPU, the innermost loops |
 //! | `launch` | how a WGSL text gets to run there |
 //! | `autodiff` | the hand-written backward pass on burn's tape |
 //! | `self_test` | runs the operation on a device and compares with the reference: invalid shaders become an error |
@@ -24,10 +26,13 @@
 mod autodiff;
 mod cpu;
 mod flex;
+pub mod full_attention;
 pub mod gelu;
 mod gpu;
 mod launch;
 pub mod layer_norm;
+mod products;
+pub mod quantized;
 pub mod reference;
 pub mod self_test;
 
@@ -35,7 +40,7 @@ pub use cpu::{backward as cpu_backward, forward as cpu_forward};
 pub use gelu::gelu;
 pub use gpu::{KeyGradient, backward_with as gpu_backward, shader_sources};
 pub use layer_norm::layer_norm;
-pub use self_test::{SelfTestError, self_test};
+pub use self_test::{SelfTestError, self_test, self_test_frozen};
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};

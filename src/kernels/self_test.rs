@@ -4,6 +4,8 @@
 //! not run, and reading its output succeeds with whatever lay in the buffer. So before a device is trusted with a scene, all
 //! kernels run on it once, on tiny inputs, and every number is compared.
 
+use super::full_attention::full_attention;
+use super::quantized::{Activation, QuantizedMatrix, WeightKind, quantized_linear};
 use super::{SamplingShape, gelu, reference, sparse_sampling_attention};
 use burn::tensor::{Device, Tensor, TensorData};
 use thiserror::Error;
@@ -39,6 +41,47 @@ pub async fn self_test(device: &Device) -> Result<(), SelfTestError> {
     // Rows read four floats at a time, and rows read float by float.
     for head_dim in [8, 3] {
         check(device, SamplingShape { batch: 1, heads: 2, rows: 3, cols: 4, head_dim, points: 5 }).await?;
+    }
+    Ok(())
+}
+
+/// The same for the kernels of frozen weights, which a network without them does not need.
+///
+/// # Errors
+/// When a result cannot be read or is wrong: no frozen weights on this device.
+pub async fn self_test_frozen(device: &Device) -> Result<(), SelfTestError> {
+    let shape = [1, 2, 9, 8];
+    let attend = |device: &Device| {
+        let [q, k, v] = [(1.3, 0.9), (2.1, 1.1), (0.7, 1.0)]
+            .map(|(step, scale)| Tensor::from_data(TensorData::new(wave(144, step, scale), shape), device));
+        full_attention(q, k, v)
+    };
+    compare("the output of full attention", Some(attend(device)), &read(attend(&Device::flex())).await?).await?;
+    for kind in [WeightKind::F16, WeightKind::Q8_0, WeightKind::Q4_0] {
+        // Scales and F16 numbers around one, everything else as it comes.
+        let mut bytes: Vec<u8> = wave(6 * 2 * kind.block_bytes(), 1.1, 10.0).iter().map(|&x| x as i8 as u8).collect();
+        let step = if kind == WeightKind::F16 { 2 } else { kind.block_bytes() };
+        bytes.iter_mut().skip(1).step_by(step).for_each(|high| *high = 0x28);
+        let run = |device: &Device| {
+            let matrix = QuantizedMatrix::new(kind, [6, 64], &bytes, device)
+                .map_err(|error| SelfTestError::Failed(error.to_string()))?;
+            let device = device.clone().autodiff();
+            let leaf = Tensor::<2>::from_data(TensorData::new(wave(320, 0.9, 0.1), [5, 64]), &device).require_grad();
+            let bias = Tensor::<1>::from_floats(wave(6, 0.4, 1.0).as_slice(), &device);
+            let y = quantized_linear(leaf.clone(), &matrix, Some(bias.clone()), Activation::None);
+            let gradient = leaf.grad(&y.clone().sum().backward());
+            // Once more without the tape, where the activation is part of the kernel.
+            let fused = quantized_linear(leaf.inner(), &matrix, Some(bias.inner()), Activation::Gelu);
+            Ok((y, gradient, fused))
+        };
+        let (y, gradient, fused) = run(device)?;
+        let (expected, slope, activated) = run(&Device::flex())?;
+        compare("the output of a frozen layer", Some(y), &read(expected).await?).await?;
+        compare("the output of a frozen layer with GELU", Some(fused), &read(activated).await?).await?;
+        let Some(slope) = slope else {
+            return Err(SelfTestError::Failed("the gradient of a frozen layer is missing".to_owned()));
+        };
+        compare("the gradient of a frozen layer", gradient, &read(slope).await?).await?;
     }
     Ok(())
 }
@@ -80,6 +123,13 @@ async fn check_gelu(device: &Device) -> Result<(), SelfTestError> {
     let wide = |data: Vec<f32>| data.into_iter().map(f64::from).collect::<Vec<_>>();
     compare("the output of GELU", Some(y), &wide(gelu::forward(&data))).await?;
     compare("the gradient of GELU", x.grad(&grads), &wide(gelu::backward(&data, &vec![1.0; data.len()]))).await
+}
+
+/// What the CPU computes.
+async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>, SelfTestError> {
+    let data = tensor.into_data_async().await.map_err(|error| SelfTestError::Failed(error.to_string()))?;
+    let values = data.try_to_vec::<f32>().map_err(|error| SelfTestError::Failed(format!("{error:?}")))?;
+    Ok(values.into_iter().map(f64::from).collect())
 }
 
 async fn compare<const D: usize>(

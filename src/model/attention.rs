@@ -5,9 +5,9 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 
 use super::config::Config;
-use super::layers::Linear;
 use super::parameters::{Builder, ParameterError};
 use super::pass::Pass;
+use super::projection::Projection;
 use crate::kernels::sparse_sampling_attention;
 
 /// How the rows of a `[B * N, D]` matrix of tokens lie: samples, then token rows, then token columns.
@@ -33,11 +33,11 @@ impl Tokens {
 #[derive(Module, Debug)]
 pub struct Attention {
     /// D → 3 D: query, key, value.
-    qkv: Linear,
+    qkv: Projection,
     /// D → H * P * 2: offsets (dx, dy) in grid cells, ordered head, point, axis.
-    sampling_offsets: Option<Linear>,
+    sampling_offsets: Option<Projection>,
     /// D → D
-    proj: Linear,
+    proj: Projection,
     heads: usize,
     points: usize,
 }
@@ -45,14 +45,14 @@ pub struct Attention {
 impl Attention {
     pub fn new(builder: &mut Builder, name: &str, config: &Config, full: bool) -> Result<Self, ParameterError> {
         let dim = config.embed_dim;
-        let qkv = Linear::new(builder, &format!("{name}.qkv"), dim, 3 * dim)?;
+        let qkv = Projection::new(builder, &format!("{name}.qkv"), dim, 3 * dim)?;
         let sampling_offsets = if full {
             None
         } else {
             let offsets = config.heads * config.points * 2;
-            Some(Linear::new(builder, &format!("{name}.sampling_offsets"), dim, offsets)?)
+            Some(Projection::new(builder, &format!("{name}.sampling_offsets"), dim, offsets)?)
         };
-        let proj = Linear::new(builder, &format!("{name}.proj"), dim, dim)?;
+        let proj = Projection::new(builder, &format!("{name}.proj"), dim, dim)?;
         Ok(Self { qkv, sampling_offsets, proj, heads: config.heads, points: config.points })
     }
 

@@ -5,10 +5,10 @@ use burn::tensor::Tensor;
 
 use super::attention::{Attention, Tokens};
 use super::config::Config;
-use super::layers::{LayerNorm, Linear};
+use super::layers::LayerNorm;
 use super::parameters::{Builder, ParameterError};
 use super::pass::Pass;
-use crate::kernels::gelu;
+use super::projection::Projection;
 
 /// Attention, then a two-layer MLP with exact GELU; both normalised before, added after, and dropped for whole samples
 /// while training. No layer scale, no dropout inside.
@@ -24,9 +24,9 @@ pub struct Block {
 #[derive(Module, Debug)]
 struct Mlp {
     /// D → 4 D
-    fc1: Linear,
+    fc1: Projection,
     /// 4 D → D
-    fc2: Linear,
+    fc2: Projection,
 }
 
 impl Block {
@@ -38,8 +38,8 @@ impl Block {
             attn: Attention::new(builder, &format!("{name}.attn"), config, config.attends_fully(index))?,
             norm2: LayerNorm::new(builder, &format!("{name}.norm2"), dim)?,
             mlp: Mlp {
-                fc1: Linear::new(builder, &format!("{name}.mlp.fc1"), dim, hidden)?,
-                fc2: Linear::new(builder, &format!("{name}.mlp.fc2"), hidden, dim)?,
+                fc1: Projection::new(builder, &format!("{name}.mlp.fc1"), dim, hidden)?,
+                fc2: Projection::new(builder, &format!("{name}.mlp.fc2"), hidden, dim)?,
             },
             drop_path: config.drop_path_of(index),
         })
@@ -49,7 +49,7 @@ impl Block {
     pub fn forward(&self, x: Tensor<2>, tokens: Tokens, pass: &mut Pass) -> Tensor<2> {
         let mixed = self.attn.forward(self.norm1.forward(x.clone()), tokens, pass); // [B * N, D]
         let x = x + pass.drop_path(mixed, tokens.batch, self.drop_path);
-        let hidden = gelu(self.mlp.fc1.forward(self.norm2.forward(x.clone()))); // [B * N, 4 D]
+        let hidden = self.mlp.fc1.forward_gelu(self.norm2.forward(x.clone())); // [B * N, 4 D]
         let mixed = self.mlp.fc2.forward(hidden); // [B * N, D]
         x + pass.drop_path(mixed, tokens.batch, self.drop_path)
     }

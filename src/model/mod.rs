@@ -44,6 +44,8 @@ mod pass;
 #[cfg(feature = "model")]
 mod patch_embed;
 #[cfg(feature = "model")]
+mod projection;
+#[cfg(feature = "model")]
 mod pyramid;
 #[cfg(feature = "model")]
 mod segmentation;
@@ -64,7 +66,7 @@ pub use {
     formula::Formula,
     init::Initializer,
     network::{HyperSigma, ModelError},
-    parameters::{Builder, Layout, Parameter, ParameterError, ParameterSource},
+    parameters::{Builder, Layout, Parameter, ParameterError, ParameterSource, StoredWeights},
     pass::{Intermediate, Pass, Trace},
     upsample::{Upsample, adaptive_average},
 };

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use thiserror::Error;
 
 use super::NamedValues;
+use crate::kernels::quantized::{MatrixError, QuantizedMatrix, WeightKind};
 
 /// Where the values of parameters come from: random initialisation, a file, a formula.
 pub trait ParameterSource {
@@ -24,6 +25,23 @@ pub trait ParameterSource {
     fn unused(&mut self, name: &str, shape: &[usize]) -> Result<Option<NamedValues>, ParameterError> {
         Ok(Some(NamedValues { name: name.to_owned(), shape: shape.to_vec(), values: self.values(name, shape)? }))
     }
+
+    /// The weights of a projection `name` of the official shape `[out, in]` as they are stored, if they are to stay so: such
+    /// a layer is frozen. `None`, the default, asks [`values`](Self::values) and makes it an ordinary one.
+    ///
+    /// # Errors
+    /// [`ParameterError`] when the source has no such parameter, or one of another shape.
+    fn stored(&mut self, _name: &str, _shape: [usize; 2]) -> Result<Option<StoredWeights>, ParameterError> {
+        Ok(None)
+    }
+}
+
+/// A matrix as a file holds it, row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredWeights {
+    pub kind: WeightKind,
+    /// Blocks of 32 weights along a row.
+    pub bytes: Vec<u8>,
 }
 
 /// Parameters that do not fit the network.
@@ -39,6 +57,8 @@ pub enum ParameterError {
     Shape { name: String, expected: Vec<usize>, found: Vec<usize> },
     #[error("{name} holds numbers of type {dtype}, which are not supported; convert the file to F32")]
     Type { name: String, dtype: String },
+    #[error("{name}: {error}")]
+    Stored { name: String, error: MatrixError },
     #[error("the file holds {name}, which this network does not have")]
     Unexpected { name: String },
 }
@@ -153,6 +173,13 @@ impl<'a> Builder<'a> {
         ours: [usize; 2],
     ) -> Result<Param<Tensor<2>>, ParameterError> {
         self.parameter(name, shape.to_vec(), Layout::Same, ours)
+    }
+
+    /// A matrix whose weights stay as they are stored, if the source wants that; it is in no table, as nobody trains it.
+    pub fn stored(&mut self, name: &str, input: usize, out: usize) -> Result<Option<QuantizedMatrix>, ParameterError> {
+        let Some(StoredWeights { kind, bytes }) = self.source.stored(name, [out, input])? else { return Ok(None) };
+        let matrix = QuantizedMatrix::new(kind, [out, input], &bytes, self.device);
+        matrix.map(Some).map_err(|error| ParameterError::Stored { name: name.to_owned(), error })
     }
 
     fn parameter<const D: usize>(

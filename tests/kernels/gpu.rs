@@ -5,7 +5,7 @@ use crate::official::sampling::{Case, RESULTS};
 use crate::{case, device};
 use burn::backend::Cube;
 use burn::tensor::{Device, Tensor, TensorData};
-use sigmascope::kernels::{KeyGradient, SamplingInputs, SamplingShape, gpu_backward, self_test};
+use sigmascope::kernels::{KeyGradient, SamplingInputs, SamplingShape, gpu_backward, self_test, self_test_frozen};
 
 #[test]
 fn vulkan_meets_the_official_code() {
@@ -90,6 +90,8 @@ fn self_test_passes_here() {
     let devices = [Some(Device::flex()), device::vulkan()];
     for device in devices.into_iter().flatten() {
         let result = cubecl::future::block_on(self_test(&device));
+        assert!(result.is_ok(), "{result:?}");
+        let result = cubecl::future::block_on(self_test_frozen(&device));
         assert!(result.is_ok(), "{result:?}");
     }
 }
