@@ -1,7 +1,7 @@
 //! A block of the network with frozen projections against the same block with the same numbers in float32.
 
-use crate::case::distance;
 use crate::device;
+use crate::official::deviation;
 use burn::tensor::{Device, Tensor, TensorData};
 use half::f16;
 use sigmascope::kernels::quantized::WeightKind;
@@ -86,7 +86,7 @@ fn a_frozen_block_is_the_dense_block() {
                 if let (Some(frozen), Some(dense)) = (frozen_gradient, dense_gradient) {
                     // The gradient of a sample jumps where it crosses a cell, which rounding may decide.
                     let allowed = if index == 0 { 1e-2 } else { 1e-4 };
-                    let (relative, _) = distance(&frozen, &dense);
+                    let relative = deviation(&frozen, &dense).unwrap().rel_l2;
                     assert!(relative <= allowed, "the gradient through block {index} is off by {relative:e}");
                 }
             }
