@@ -373,7 +373,10 @@ fn sixteen_bits_of_x_cost_little() {
             let relative = crate::official::deviation(rounded, plain).unwrap().rel_l2;
             assert!(relative < 3e-5, "{kind:?}: {relative:e}");
         }
-        println!("{kind:?}, x as 16-bit integers: relative L2 {:.1e}", crate::official::deviation(&rounded, &plain).unwrap().rel_l2);
+        println!(
+            "{kind:?}, x as 16-bit integers: relative L2 {:.1e}",
+            crate::official::deviation(&rounded, &plain).unwrap().rel_l2
+        );
     }
 }
 
