@@ -146,9 +146,15 @@ impl Convert {
             }
         }
         let checkpoint = Checkpoint::open(&sources, self.size)?;
-        for (input, role) in checkpoint.inputs().iter().zip(roles) {
-            if let Some(expected) = role.filter(|&expected| expected != input.role) {
-                return Err(WeightsError::Role { name: input.name.clone(), expected, found: input.role });
+        // The inputs stand in the order of their roles, not in that of the command line.
+        let inputs = checkpoint.inputs();
+        for (source, role) in sources.iter().zip(roles) {
+            let found = inputs.iter().filter(|input| input.name == source.name());
+            let mut roles = found.map(|input| input.role).peekable();
+            if let (Some(expected), Some(&found)) = (role, roles.peek())
+                && roles.all(|found| found != expected)
+            {
+                return Err(WeightsError::Role { name: source.name().to_owned(), expected, found });
             }
         }
         Ok(checkpoint)

@@ -99,7 +99,7 @@ impl TorchFile {
     fn with_span(&self, index: usize, use_bytes: impl FnOnce(&[u8])) -> Result<(), WeightsError> {
         let (view, tensor) = (&self.views[index], &self.tensors[index]);
         let mut held = self.held.borrow_mut();
-        if !held.as_ref().is_some_and(|(of, _)| *of == index) {
+        if held.as_ref().is_none_or(|(of, _)| *of != index) {
             *held = None;
             let size = tensor.kind.block_bytes() as u64;
             let (start, len) = (view.offset * size, view.span * size);
