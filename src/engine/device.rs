@@ -64,6 +64,7 @@ mod browser {
     use wasm_bindgen_futures::JsFuture;
 
     use super::{Adapter, Chosen, DeviceChoice, DeviceInfo, cpu, decide};
+    use crate::kernels::self_test;
 
     /// The GPU is opened once in the life of a worker; a worker that lost it is replaced.
     #[derive(Default)]
@@ -79,11 +80,12 @@ mod browser {
         pub async fn select(&self, choice: DeviceChoice) -> Result<Chosen, String> {
             let adapter = if choice == DeviceChoice::Cpu { None } else { adapter().await };
             let (active, reason) = decide(choice, adapter.as_ref())?;
+            let software = adapter.as_ref().is_some_and(|adapter| adapter.software);
             let name = adapter.map(|adapter| adapter.name).unwrap_or_default();
             if active == DeviceChoice::Cpu {
                 return Ok(cpu(choice, reason));
             }
-            match self.open_gpu().await {
+            match self.open_gpu(software).await {
                 Ok(device) => Ok(Chosen { device, info: DeviceInfo { choice, active, name, reason } }),
                 Err(error) if choice == DeviceChoice::Auto => {
                     Ok(cpu(choice, format!("{name} could not be opened ({error})")))
@@ -92,12 +94,17 @@ mod browser {
             }
         }
 
-        async fn open_gpu(&self) -> Result<Device, String> {
+        /// Opens the GPU and trusts it only after its kernels have computed what the CPU computes. A software adapter, which
+        /// the user has chosen against advice, would take a minute for that.
+        async fn open_gpu(&self, software: bool) -> Result<Device, String> {
             if let Some((device, _)) = &*self.gpu.borrow() {
                 return Ok(device.clone());
             }
             let opened = Device::wgpu_options().init_with_setup_async().await.map_err(|error| error.to_string())?;
             let device = opened.0.clone();
+            if !software {
+                self_test(&device).await.map_err(|error| error.to_string())?;
+            }
             *self.gpu.borrow_mut() = Some(opened);
             Ok(device)
         }

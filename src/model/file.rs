@@ -56,11 +56,10 @@ impl ParameterSource for SafetensorsSource<'_> {
         Ok(values)
     }
 
-    fn unused(&mut self, name: &str, _shape: &[usize]) -> Result<Option<(Vec<usize>, Vec<f32>)>, ParameterError> {
-        match self.file.tensor(name) {
-            Ok(view) => Ok(Some((view.shape().to_vec(), decode(name, view.dtype(), view.data())?))),
-            Err(_) => Ok(None),
-        }
+    fn unused(&mut self, name: &str, _shape: &[usize]) -> Result<Option<NamedValues>, ParameterError> {
+        let Ok(view) = self.file.tensor(name) else { return Ok(None) };
+        let values = decode(name, view.dtype(), view.data())?;
+        Ok(Some(NamedValues { name: name.to_owned(), shape: view.shape().to_vec(), values }))
     }
 }
 

@@ -79,6 +79,7 @@ pub struct HyperSigma {
 }
 
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a network has one head, and it is never moved in a loop")]
 enum Head {
     Segmentation(SegmentationHead),
     Classification(ClassificationHead),
@@ -103,9 +104,7 @@ impl HyperSigma {
         let mut unused = Vec::new();
         if config.complete {
             for (name, shape) in names::unused(config) {
-                if let Some((shape, values)) = source.unused(&name, &shape)? {
-                    unused.push(NamedValues { name, shape, values });
-                }
+                unused.extend(source.unused(&name, &shape)?);
             }
         }
         let unused = Arc::new(unused);

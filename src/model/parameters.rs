@@ -7,6 +7,8 @@ use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use thiserror::Error;
 
+use super::NamedValues;
+
 /// Where the values of parameters come from: random initialisation, a file, a formula.
 pub trait ParameterSource {
     /// The values of the parameter `name` of the official `shape`, row-major.
@@ -15,13 +17,12 @@ pub trait ParameterSource {
     /// [`ParameterError`] when the source has no such parameter, or one of another shape.
     fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ParameterError>;
 
-    /// Shape and values of something that an official checkpoint holds but the network never uses; `None` if the source
-    /// has no such thing.
+    /// Something that an official checkpoint holds but the network never uses; `None` if the source has no such thing.
     ///
     /// # Errors
     /// [`ParameterError`] when the source has it but cannot give it.
-    fn unused(&mut self, name: &str, shape: &[usize]) -> Result<Option<(Vec<usize>, Vec<f32>)>, ParameterError> {
-        Ok(Some((shape.to_vec(), self.values(name, shape)?)))
+    fn unused(&mut self, name: &str, shape: &[usize]) -> Result<Option<NamedValues>, ParameterError> {
+        Ok(Some(NamedValues { name: name.to_owned(), shape: shape.to_vec(), values: self.values(name, shape)? }))
     }
 }
 

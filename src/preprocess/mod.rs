@@ -8,6 +8,7 @@
 mod blend;
 mod eigen;
 mod moments;
+mod noise;
 mod patches;
 mod pca;
 mod projection;
@@ -17,7 +18,7 @@ use thiserror::Error;
 
 pub use blend::{Blend, Block};
 pub use patches::{mirror_index, mirror_pad, patch};
-pub use pca::{FitOptions, Method, fit_projection};
+pub use pca::{FitOptions, Method, ProjectionFit, fit_projection};
 pub use projection::{Projected, Projection, Scaling};
 pub use tiling::{Span, Tile, Tiling, tile_owner, tile_starts};
 
@@ -62,6 +63,4 @@ pub enum PreprocessError {
     TooManyTiles { tiles: usize },
     #[error("merging tiles of this scene would need {bytes} bytes; use smaller tiles")]
     Memory { bytes: u128 },
-    #[error("stopped while preparing")]
-    Cancelled,
 }

@@ -4,13 +4,12 @@
 //! mean, so that nothing large cancels, and takes out what masking has moved the mean by. Memory is one row block and one
 //! bands × bands matrix.
 
-use std::ops::ControlFlow;
-
 use faer::Mat;
 
 use super::PreprocessError;
 use super::eigen::add_outer_products;
-use crate::scene::{Cube, Window};
+use super::noise::NeighbourNoise;
+use crate::scene::{Cube, SceneInfo, Window};
 
 /// Samples of one row block at most (8 bytes each), unless one row holds more.
 const BLOCK_SAMPLES: usize = 1 << 19;
@@ -37,115 +36,186 @@ pub(super) struct Moments {
     pub mean: Vec<f64>,
     /// `bands × bands`, row-major, divided by n − 1.
     pub covariance: Vec<f64>,
+    /// Covariance of the noise, where it was asked for: `bands × bands`, row-major.
+    pub noise: Option<Vec<f64>>,
 }
 
-/// Reports rows done of all rows (both passes count); `Break` stops.
-pub(super) type Report<'a> = &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>;
+/// The two passes over a scene, a block of rows a step.
+pub(super) struct Scan<'a> {
+    cube: &'a dyn Cube,
+    samples: Vec<f64>,
+    /// Next row of the current pass.
+    row: usize,
+    counts: Counts,
+    /// Of the second pass.
+    scatter: Option<Scatter>,
+    with_noise: bool,
+}
 
-pub(super) fn moments(cube: &dyn Cube, report: Report) -> Result<Moments, PreprocessError> {
-    let info = cube.info();
-    let (rows, bands, nodata) = (info.rows, info.bands, info.nodata);
-    let name = || info.name.clone();
+/// What the first pass finds, band by band.
+struct Counts {
+    counts: Vec<u64>,
+    sums: Vec<f64>,
+    with_data: u64,
+    largest: f64,
+}
 
-    let mut counts = vec![0u64; bands];
-    let mut sums = vec![0f64; bands];
-    let mut with_data = 0u64;
-    let mut largest = 0f64;
-    for_row_blocks(cube, &mut |last_row, samples| {
-        for pixel in samples.chunks_exact(bands) {
+/// What the second pass adds up over the used bands.
+struct Scatter {
+    bands: Vec<usize>,
+    /// The first pass's mean.
+    shift: Vec<f64>,
+    /// Sum of what is left after the shift: masking moves the mean.
+    moved: Vec<f64>,
+    outer: Mat<f64>,
+    pixels: u64,
+    min: f64,
+    max: f64,
+    centred: Vec<f64>,
+    noise: Option<NeighbourNoise>,
+}
+
+impl<'a> Scan<'a> {
+    /// Of a scene; `with_noise` adds the covariance of its noise.
+    pub(super) fn new(cube: &'a dyn Cube, with_noise: bool) -> Result<Self, PreprocessError> {
+        let info = cube.info();
+        let row_samples = info.cols.saturating_mul(info.bands);
+        if info.rows == 0 || row_samples == 0 {
+            return Err(PreprocessError::NoData { name: info.name.clone(), bands: info.bands });
+        }
+        let samples = vec![0f64; rows_at_once(cube, row_samples).min(info.rows) * row_samples];
+        let counts = Counts { counts: vec![0; info.bands], sums: vec![0.0; info.bands], with_data: 0, largest: 0.0 };
+        Ok(Self { cube, samples, row: 0, counts, scatter: None, with_noise })
+    }
+
+    /// Rows read and rows to read, both passes together.
+    pub(super) fn rows(&self) -> (usize, usize) {
+        let rows = self.cube.info().rows;
+        (self.row + if self.scatter.is_some() { rows } else { 0 }, 2 * rows)
+    }
+
+    /// Reads the next block of rows; false once both passes are complete.
+    pub(super) fn read_next(&mut self) -> Result<bool, PreprocessError> {
+        let info = self.cube.info();
+        if self.row == info.rows {
+            if self.scatter.is_some() {
+                return Ok(false);
+            }
+            self.scatter = Some(self.counts.choose(info, self.with_noise)?);
+            self.row = 0;
+        }
+        let row_samples = info.cols * info.bands;
+        let end = (self.row + self.samples.len() / row_samples).min(info.rows);
+        let block = &mut self.samples[..(end - self.row) * row_samples];
+        self.cube.read(&Window { rows: self.row..end, cols: 0..info.cols, bands: 0..info.bands }, block)?;
+        match &mut self.scatter {
+            None => self.counts.add(block, info.nodata),
+            Some(scatter) => scatter.add(block, info),
+        }
+        self.row = end;
+        Ok(true)
+    }
+
+    /// The statistics, once [`Scan::read_next`] has said false.
+    pub(super) fn finish(self) -> Result<Moments, PreprocessError> {
+        let info = self.cube.info();
+        let no_data = || PreprocessError::NoData { name: info.name.clone(), bands: info.bands };
+        self.scatter.ok_or_else(no_data)?.finish(info)
+    }
+}
+
+impl Counts {
+    fn add(&mut self, samples: &[f64], nodata: Option<f64>) {
+        for pixel in samples.chunks_exact(self.counts.len()) {
             let mut any = false;
-            for ((&value, count), sum) in pixel.iter().zip(&mut counts).zip(&mut sums) {
+            for ((&value, count), sum) in pixel.iter().zip(&mut self.counts).zip(&mut self.sums) {
                 if is_data(value, nodata) {
                     any = true;
                     *count += 1;
                     *sum += value;
-                    largest = largest.max(value.abs());
+                    self.largest = self.largest.max(value.abs());
                 }
             }
-            with_data += u64::from(any);
+            self.with_data += u64::from(any);
         }
-        report(last_row, 2 * rows)
-    })?;
-    if largest > LARGEST {
-        return Err(PreprocessError::TooLarge { name: name(), largest });
-    }
-    // A band that is empty in most of the pixels with data would mask nearly everything: it is a bad band that the file
-    // does not mark as one.
-    let good = |band: &usize| {
-        info.good_bands.get(*band).copied().unwrap_or(true) && counts[*band] > 0 && 2 * counts[*band] >= with_data
-    };
-    let used: Vec<usize> = (0..bands).filter(good).collect();
-    if with_data == 0 {
-        return Err(PreprocessError::NoData { name: name(), bands });
-    }
-    if used.is_empty() {
-        return Err(PreprocessError::NoBands { name: name(), bands });
     }
 
-    let n = used.len();
-    let shift: Vec<f64> = used.iter().map(|&band| sums[band] / counts[band] as f64).collect();
-    let mut outer = Mat::zeros(n, n);
-    let mut moved = vec![0f64; n];
-    let (mut pixels, mut min, mut max) = (0u64, f64::INFINITY, f64::NEG_INFINITY);
-    let mut centred = Vec::new();
-    for_row_blocks(cube, &mut |last_row, samples| {
-        centred.clear();
-        for pixel in samples.chunks_exact(bands) {
-            if used.iter().all(|&band| is_data(pixel[band], nodata)) {
-                pixels += 1;
-                for ((&band, shift), moved) in used.iter().zip(&shift).zip(&mut moved) {
+    /// The usable bands, and a second pass over them.
+    fn choose(&self, info: &SceneInfo, with_noise: bool) -> Result<Scatter, PreprocessError> {
+        let name = || info.name.clone();
+        if self.largest > LARGEST {
+            return Err(PreprocessError::TooLarge { name: name(), largest: self.largest });
+        }
+        if self.with_data == 0 {
+            return Err(PreprocessError::NoData { name: name(), bands: info.bands });
+        }
+        // A band that is empty in most of the pixels with data would mask nearly everything: it is a bad band that the file
+        // does not mark as one.
+        let good = |band: &usize| {
+            let count = self.counts[*band];
+            info.good_bands.get(*band).copied().unwrap_or(true) && count > 0 && 2 * count >= self.with_data
+        };
+        let bands: Vec<usize> = (0..info.bands).filter(good).collect();
+        if bands.is_empty() {
+            return Err(PreprocessError::NoBands { name: name(), bands: info.bands });
+        }
+        let n = bands.len();
+        Ok(Scatter {
+            shift: bands.iter().map(|&band| self.sums[band] / self.counts[band] as f64).collect(),
+            bands,
+            moved: vec![0.0; n],
+            outer: Mat::zeros(n, n),
+            pixels: 0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            centred: Vec::new(),
+            noise: with_noise.then(|| NeighbourNoise::new(n)),
+        })
+    }
+}
+
+impl Scatter {
+    fn add(&mut self, samples: &[f64], info: &SceneInfo) {
+        self.centred.clear();
+        for pixel in samples.chunks_exact(info.bands) {
+            if self.bands.iter().all(|&band| is_data(pixel[band], info.nodata)) {
+                self.pixels += 1;
+                for ((&band, shift), moved) in self.bands.iter().zip(&self.shift).zip(&mut self.moved) {
                     let value = pixel[band];
-                    min = min.min(value);
-                    max = max.max(value);
-                    centred.push(value - shift);
+                    self.min = self.min.min(value);
+                    self.max = self.max.max(value);
+                    self.centred.push(value - shift);
                     *moved += value - shift;
                 }
             }
         }
-        add_outer_products(&mut outer, &centred, n);
-        report(rows + last_row, 2 * rows)
-    })?;
-    if pixels == 0 {
-        return Err(PreprocessError::NoData { name: name(), bands: n });
-    }
-    for value in &mut moved {
-        *value /= pixels as f64;
-    }
-    let degrees = (pixels.max(2) - 1) as f64;
-    let mut covariance = Vec::with_capacity(n * n);
-    for i in 0..n {
-        for j in 0..n {
-            covariance.push((outer[(i, j)] - pixels as f64 * moved[i] * moved[j]) / degrees);
+        add_outer_products(&mut self.outer, &self.centred, self.bands.len());
+        if let Some(noise) = &mut self.noise {
+            noise.add(samples, info, &self.bands);
         }
     }
-    let mean = shift.iter().zip(&moved).map(|(shift, moved)| shift + moved).collect();
-    Ok(Moments { bands: used, pixels, min, max, mean, covariance })
-}
 
-/// Reads the scene in blocks of whole rows, all bands, `[row][col][band]`; the visitor also gets the rows read so far.
-fn for_row_blocks(
-    cube: &dyn Cube,
-    visit: &mut dyn FnMut(usize, &[f64]) -> ControlFlow<()>,
-) -> Result<(), PreprocessError> {
-    let info = cube.info();
-    let row_samples = info.cols.saturating_mul(info.bands);
-    if info.rows == 0 || row_samples == 0 {
-        return Err(PreprocessError::NoData { name: info.name.clone(), bands: info.bands });
-    }
-    let step = rows_at_once(cube, row_samples);
-    let mut samples = vec![0f64; step.min(info.rows) * row_samples];
-    let mut row = 0;
-    while row < info.rows {
-        let end = (row + step).min(info.rows);
-        let window = Window { rows: row..end, cols: 0..info.cols, bands: 0..info.bands };
-        let block = &mut samples[..(end - row) * row_samples];
-        cube.read(&window, block)?;
-        if visit(end, block).is_break() {
-            return Err(PreprocessError::Cancelled);
+    fn finish(mut self, info: &SceneInfo) -> Result<Moments, PreprocessError> {
+        let n = self.bands.len();
+        if self.pixels == 0 {
+            return Err(PreprocessError::NoData { name: info.name.clone(), bands: n });
         }
-        row = end;
+        let pixels = self.pixels as f64;
+        for value in &mut self.moved {
+            *value /= pixels;
+        }
+        let degrees = (pixels - 1.0).max(1.0);
+        let mut covariance = Vec::with_capacity(n * n);
+        for i in 0..n {
+            for j in 0..n {
+                covariance.push((self.outer[(i, j)] - pixels * self.moved[i] * self.moved[j]) / degrees);
+            }
+        }
+        let mean = self.shift.iter().zip(&self.moved).map(|(shift, moved)| shift + moved).collect();
+        let noise = self.noise.map(|noise| noise.covariance());
+        let Self { bands, pixels, min, max, .. } = self;
+        Ok(Moments { bands, pixels, min, max, mean, covariance, noise })
     }
-    Ok(())
 }
 
 /// As many rows as the reader likes, but no more than fit a block.

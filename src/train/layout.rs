@@ -133,7 +133,7 @@ mod tests {
             let layout = layout(rows, cols, 64, 3);
             for tile in layout.tiling().iter() {
                 let cut = layout.cut(&tile);
-                assert!(cut.height % 8 == 0 && cut.width % 8 == 0);
+                assert!(cut.height.is_multiple_of(8) && cut.width.is_multiple_of(8));
                 let (need_rows, need_cols) = layout.needed(&tile);
                 assert!(need_rows.end <= rows && need_cols.end <= cols);
                 assert!(need_rows.start <= tile.rows.seen.start && tile.rows.seen.end <= need_rows.end);

@@ -134,8 +134,8 @@ fn shapes_that_do_not_fit_are_refused_with_a_reason() {
 #[test]
 fn official_sizes_have_the_official_parameters() {
     let Some(shared) = shared("official sizes") else { return };
-    let sizes: [(&str, fn(Task, [usize; 2], usize, usize) -> Config); 3] =
-        [("base", Config::base), ("large", Config::large), ("huge", Config::huge)];
+    type Size = fn(Task, [usize; 2], usize, usize) -> Config;
+    let sizes: [(&str, Size); 3] = [("base", Config::base), ("large", Config::large), ("huge", Config::huge)];
     for (size, config) in sizes {
         let path = shared.join(format!("pretrain_layout/{size}.json"));
         let layout: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();

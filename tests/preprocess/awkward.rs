@@ -1,8 +1,6 @@
 //! Scenes that real files bring: masks, dead bands, constants, other sensors.
 
-use std::ops::ControlFlow;
-
-use sigmascope::preprocess::{FitOptions, Method, PreprocessError, Projection, fit_projection};
+use sigmascope::preprocess::{FitOptions, Method, PreprocessError, Projection, ProjectionFit, fit_projection};
 
 use crate::cube::TestCube;
 
@@ -20,7 +18,7 @@ fn scene(rows: usize, cols: usize, bands: usize) -> TestCube {
 }
 
 fn fit(cube: &TestCube, components: usize) -> Result<Projection, PreprocessError> {
-    fit_projection(cube, &FitOptions::whitened(components), &mut |_, _| ControlFlow::Continue(()))
+    fit_projection(cube, &FitOptions::whitened(components))
 }
 
 #[test]
@@ -88,7 +86,7 @@ fn constant_bands_are_harmless() {
     }
     for method in [Method::Standardise, Method::Pca { components: 6, whiten: true }] {
         let options = FitOptions { method, scale: false };
-        let projection = fit_projection(&cube, &options, &mut |_, _| ControlFlow::Continue(())).expect("a scene");
+        let projection = fit_projection(&cube, &options).expect("a scene");
         let values = projection.project(&cube, 0..8, 0..9).expect("whole").values;
         assert!(values.iter().all(|value| value.is_finite() && value.abs() < 20.0));
         if method == Method::Standardise {
@@ -119,7 +117,7 @@ fn large_offsets_do_not_cancel() {
     }
     let cube = TestCube::new(10, 10, 2, samples);
     let options = FitOptions { method: Method::Pca { components: 1, whiten: false }, scale: false };
-    let projection = fit_projection(&cube, &options, &mut |_, _| ControlFlow::Continue(())).expect("a scene");
+    let projection = fit_projection(&cube, &options).expect("a scene");
     assert!((projection.variance[0] - 10.0 * 100.0 / 99.0).abs() < 1e-5, "{}", projection.variance[0]);
 }
 
@@ -142,21 +140,18 @@ fn scenes_without_anything_to_learn() {
 }
 
 #[test]
-fn fitting_reports_and_stops() {
+fn fitting_goes_block_by_block() {
     let cube = scene(10, 4, 3);
+    let mut fit = ProjectionFit::new(&cube, FitOptions::whitened(1)).expect("a scene");
     let mut reports = Vec::new();
-    fit_projection(&cube, &FitOptions::whitened(1), &mut |done, total| {
-        reports.push((done, total));
-        ControlFlow::Continue(())
-    })
-    .expect("a scene");
+    while fit.read_next().expect("a scene") {
+        reports.push(fit.rows());
+    }
     assert_eq!(reports.first(), Some(&(3, 20)));
     assert_eq!(reports.last(), Some(&(20, 20)));
     assert!(reports.is_sorted());
-    let stopped = fit_projection(&cube, &FitOptions::whitened(1), &mut |done, _| {
-        if done > 12 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    assert_eq!(stopped, Err(PreprocessError::Cancelled));
+    let stepwise = fit.finish().expect("a scene");
+    assert_eq!(stepwise, fit_projection(&cube, &FitOptions::whitened(1)).expect("a scene"));
 }
 
 #[test]

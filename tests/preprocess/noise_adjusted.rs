@@ -1,7 +1,5 @@
 //! Noise-adjusted components: bands that others explain count, loud bands of noise do not.
 
-use std::ops::ControlFlow;
-
 use sigmascope::preprocess::{FitOptions, Projection, fit_projection};
 
 use crate::cube::TestCube;
@@ -32,7 +30,7 @@ fn scene() -> TestCube {
 }
 
 fn fit(options: FitOptions) -> Projection {
-    fit_projection(&scene(), &options, &mut |_, _| ControlFlow::Continue(())).expect("a projection")
+    fit_projection(&scene(), &options).expect("a projection")
 }
 
 fn components(projection: &Projection) -> Vec<Vec<f64>> {

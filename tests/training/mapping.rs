@@ -1,7 +1,5 @@
 //! Maps: tiles without seams, views that help, and a whole scene from ten labels a class.
 
-use std::ops::ControlFlow;
-
 use burn::tensor::{Device, read_sync};
 use sigmascope::labels::{Accuracy, Class, LabelMap, random_split};
 use sigmascope::preprocess::fit_projection;
@@ -74,7 +72,7 @@ fn the_teaching_scene_is_mapped_from_ten_labels_a_class() {
         test_time_augmentation: false,
         ..TrainConfig::default()
     };
-    let projection = fit_projection(&cube, &config.projection(), &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let projection = fit_projection(&cube, &config.projection()).unwrap();
     let view = CubeView { cube: &cube, projection: &projection };
     let split = random_split(&labels, 10, 5, 0).unwrap();
     let classes = labels.classes.len();

@@ -1,14 +1,12 @@
 //! Train, map, measure; once a split.
 
-use std::ops::ControlFlow;
-
 use super::super::clock::now_s;
 use super::super::message::{Event, Phase, Progress, RequestId, RunResult, TrainJob};
 use super::super::session::{Refusal, Session};
 use super::map::{MapPhase, map_scene};
 use super::pace::Pace;
 use super::{BUSY, Stop, conclude, listen};
-use crate::preprocess::{Projection, fit_projection};
+use crate::preprocess::{Projection, ProjectionFit};
 use crate::scene::Cube;
 use crate::train::{CubeView, TrainConfig, TrainedModel, Trainer, TrainingData, TrainingReport};
 
@@ -27,7 +25,7 @@ async fn run_all(session: &Session, id: RequestId, mut job: TrainJob) -> Result<
     }
     let cube = session.cube()?;
     let runs = job.splits.len();
-    let projection = prepare(session, id, &*cube, &job.config, runs)?;
+    let projection = prepare(session, id, &*cube, &job.config, runs).await?;
     for run in job.finished_runs..runs {
         let resume = job.resume.take();
         let config = TrainConfig { seed: job.config.seed + run as u64, ..job.config.clone() };
@@ -37,25 +35,29 @@ async fn run_all(session: &Session, id: RequestId, mut job: TrainJob) -> Result<
 }
 
 /// Fits the projection to the whole scene; the same for every run.
-fn prepare(
+async fn prepare(
     session: &Session,
     id: RequestId,
     cube: &dyn Cube,
     config: &TrainConfig,
     runs: usize,
 ) -> Result<Projection, Stop> {
+    let mut fit = ProjectionFit::new(cube, config.projection()).map_err(Refusal::from)?;
     let mut pace = Pace::start(0);
     let mut last_s = f64::MIN;
-    let fitted = fit_projection(cube, &config.projection(), &mut |done, total| {
+    while fit.read_next().map_err(Refusal::from)? {
+        let before_s = now_s();
+        listen(session).await?;
+        pace.skip_wait(now_s() - before_s);
         if now_s() - last_s > 0.1 {
             last_s = now_s();
+            let (done, total) = fit.rows();
             let (elapsed_s, remaining_s) = pace.at(done, total);
             let progress = Progress { done, total, elapsed_s, remaining_s, runs, ..Progress::new(Phase::Preparing) };
             session.post(id, Event::Progress(progress));
         }
-        ControlFlow::Continue(())
-    });
-    Ok(fitted.map_err(Refusal::from)?)
+    }
+    Ok(fit.finish().map_err(Refusal::from)?)
 }
 
 /// One split.
@@ -85,8 +87,8 @@ impl Run<'_> {
             trainer.resume(&bytes)?;
         }
         let started_s = now_s();
-        self.train(&mut trainer).await?;
-        let train_s = now_s() - started_s;
+        let waited_s = self.train(&mut trainer).await?;
+        let train_s = now_s() - started_s - waited_s;
 
         let (best_epoch, _) = trainer.best();
         let model = TrainedModel::new(
@@ -117,15 +119,19 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn train(&self, trainer: &mut Trainer) -> Result<(), Stop> {
+    /// Takes all steps; returns the seconds for which it was paused.
+    async fn train(&self, trainer: &mut Trainer) -> Result<f64, Stop> {
         let session = self.session;
         let (done, total) = trainer.epochs();
         let mut pace = Pace::start(done);
         let mut saved_s = now_s();
+        let mut waited_s = 0.0;
         while !trainer.finished() {
             let before_s = now_s();
             listen(session).await?;
-            pace.skip_wait(now_s() - before_s);
+            let pause_s = now_s() - before_s;
+            pace.skip_wait(pause_s);
+            waited_s += pause_s;
             if session.control.take_finish_early() {
                 trainer.stop();
                 break;
@@ -154,6 +160,6 @@ impl Run<'_> {
                 saved_s = now_s();
             }
         }
-        Ok(())
+        Ok(waited_s)
     }
 }
