@@ -7,9 +7,8 @@ mod zip;
 use std::cell::RefCell;
 
 use super::pickle::{Heap, Pickle, Storage, Tensor};
-use super::read::{TensorFile, check_values, read_run};
-use super::tensor::{TensorInfo, count};
-use super::{WeightsError, block};
+use super::read::{TensorFile, check_values, count, read_run};
+use super::{TensorInfo, WeightsError, block};
 use crate::scene::SharedSource;
 
 /// Bytes of one tensor that are held at once when it cannot be read in pieces: deflated, or not in row-major order. The
@@ -99,7 +98,7 @@ impl TorchFile {
     fn with_span(&self, index: usize, use_bytes: impl FnOnce(&[u8])) -> Result<(), WeightsError> {
         let (view, tensor) = (&self.views[index], &self.tensors[index]);
         let mut held = self.held.borrow_mut();
-        if !held.as_ref().is_some_and(|(of, _)| *of == index) {
+        if held.as_ref().is_none_or(|(of, _)| *of != index) {
             *held = None;
             let size = tensor.kind.block_bytes() as u64;
             let (start, len) = (view.offset * size, view.span * size);
