@@ -9,6 +9,8 @@ mod cube;
 mod export;
 #[path = "preprocess/noise_adjusted.rs"]
 mod noise_adjusted;
+#[path = "preprocess/noise_fraction.rs"]
+mod noise_fraction;
 #[path = "preprocess/reference.rs"]
 mod reference;
 #[path = "preprocess/splits.rs"]

@@ -144,8 +144,8 @@ pub fn DropArea(
             }
             on:dragleave=move |_| over.set(false)
             on:drop=move |event| {
+                // Also tells the page that these files have found their place.
                 event.prevent_default();
-                event.stop_propagation();
                 over.set(false);
                 drop::on_step(store, role, dropped(&event));
             }

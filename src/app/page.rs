@@ -56,8 +56,12 @@ fn Page() -> impl IntoView {
                 }
             }
             on:drop=move |event| {
-                event.prevent_default();
                 dragging.set(false);
+                // The area of a step has taken the files.
+                if event.default_prevented() {
+                    return;
+                }
+                event.prevent_default();
                 let files = field::dropped(&event);
                 if !files.is_empty() {
                     store.area.set(Area::Classify);
@@ -80,7 +84,10 @@ fn Page() -> impl IntoView {
                 <section class="centre" aria-label="Image">
                     <view::SceneView store />
                     <panel::Tabs store />
-                    <Show when=move || store.scene.with(Option::is_some)>
+                    <Show
+                        when=move || store.scene.with(Option::is_some)
+                        fallback=|| view! { <p class="quiet no-toolbar">"Open a scene first."</p> }
+                    >
                         <view::Toolbar store />
                     </Show>
                 </section>

@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "wasm32")]
 fn main() {
+    sigmascope::engine::run_constructors();
     sigmascope::engine::worker::start();
 }
 

@@ -56,6 +56,7 @@ pub struct EvaluateArgs {
     pub only: Option<usize>,
     #[arg(long, value_enum, default_value = "cpu")]
     pub device: Compute,
+    /// Epochs; without, as many as the number of training pixels asks for.
     #[arg(long)]
     pub epochs: Option<usize>,
     /// Spatial patch in pixels.
@@ -184,7 +185,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<String, EvaluateError> {
 /// # Errors
 /// As [`evaluate`].
 pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
-    let config = configuration(args)?;
+    let mut config = configuration(args)?;
     let started = Instant::now();
     let options = |variable: &Option<String>| OpenOptions { variable: variable.clone(), ..OpenOptions::default() };
     let cube = open_path(&args.scene, args.data.as_deref(), &options(&args.variable))?;
@@ -205,6 +206,10 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
         Some(only) => vec![only],
         None => (0..splits.len().min(args.seeds)).collect(),
     };
+    let epochs_given = args.epochs.is_some() || args.set.iter().any(|given| given.starts_with("epochs="));
+    if let (false, Some(&first)) = (epochs_given, chosen.first()) {
+        config.epochs = TrainConfig::epochs_for(config.size, splits[first].train.len());
+    }
     let mut runs = Vec::with_capacity(chosen.len());
     let mut parameters = 0;
     for index in chosen {

@@ -9,10 +9,16 @@ pub fn now_s() -> f64 {
     START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
 
-/// Seconds since some fixed moment.
+/// Seconds since some fixed moment: to microseconds where the page is cross-origin isolated, and never set back as a date is.
 #[cfg(target_arch = "wasm32")]
 pub fn now_s() -> f64 {
-    js_sys::Date::now() / 1000.0
+    use wasm_bindgen::prelude::wasm_bindgen;
+    #[wasm_bindgen]
+    extern "C" {
+        #[wasm_bindgen(js_namespace = performance)]
+        fn now() -> f64;
+    }
+    now() / 1000.0
 }
 
 /// Lets waiting messages (cancel, pause, a new picture) be handled. Natively there are none.

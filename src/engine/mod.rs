@@ -4,6 +4,8 @@ pub mod message;
 
 #[cfg(feature = "model")]
 mod clock;
+#[cfg(all(feature = "engine", target_arch = "wasm32"))]
+mod constructors;
 #[cfg(feature = "model")]
 mod control;
 #[cfg(feature = "model")]
@@ -17,5 +19,7 @@ mod session;
 #[cfg(all(feature = "engine", target_arch = "wasm32"))]
 pub mod worker;
 
+#[cfg(all(feature = "engine", target_arch = "wasm32"))]
+pub use constructors::run_constructors;
 #[cfg(feature = "model")]
 pub use session::{Outbox, Session};

@@ -8,6 +8,7 @@
 mod blend;
 mod eigen;
 mod moments;
+mod noise;
 mod patches;
 mod pca;
 mod projection;

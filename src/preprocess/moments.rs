@@ -8,6 +8,7 @@ use faer::Mat;
 
 use super::PreprocessError;
 use super::eigen::add_outer_products;
+use super::noise::NeighbourNoise;
 use crate::scene::{Cube, SceneInfo, Window};
 
 /// Samples of one row block at most (8 bytes each), unless one row holds more.
@@ -35,6 +36,8 @@ pub(super) struct Moments {
     pub mean: Vec<f64>,
     /// `bands × bands`, row-major, divided by n − 1.
     pub covariance: Vec<f64>,
+    /// Covariance of the noise, where it was asked for: `bands × bands`, row-major.
+    pub noise: Option<Vec<f64>>,
 }
 
 /// The two passes over a scene, a block of rows a step.
@@ -46,6 +49,7 @@ pub(super) struct Scan<'a> {
     counts: Counts,
     /// Of the second pass.
     scatter: Option<Scatter>,
+    with_noise: bool,
 }
 
 /// What the first pass finds, band by band.
@@ -68,10 +72,12 @@ struct Scatter {
     min: f64,
     max: f64,
     centred: Vec<f64>,
+    noise: Option<NeighbourNoise>,
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(cube: &'a dyn Cube) -> Result<Self, PreprocessError> {
+    /// Of a scene; `with_noise` adds the covariance of its noise.
+    pub(super) fn new(cube: &'a dyn Cube, with_noise: bool) -> Result<Self, PreprocessError> {
         let info = cube.info();
         let row_samples = info.cols.saturating_mul(info.bands);
         if info.rows == 0 || row_samples == 0 {
@@ -79,7 +85,7 @@ impl<'a> Scan<'a> {
         }
         let samples = vec![0f64; rows_at_once(cube, row_samples).min(info.rows) * row_samples];
         let counts = Counts { counts: vec![0; info.bands], sums: vec![0.0; info.bands], with_data: 0, largest: 0.0 };
-        Ok(Self { cube, samples, row: 0, counts, scatter: None })
+        Ok(Self { cube, samples, row: 0, counts, scatter: None, with_noise })
     }
 
     /// Rows read and rows to read, both passes together.
@@ -95,7 +101,7 @@ impl<'a> Scan<'a> {
             if self.scatter.is_some() {
                 return Ok(false);
             }
-            self.scatter = Some(self.counts.choose(info)?);
+            self.scatter = Some(self.counts.choose(info, self.with_noise)?);
             self.row = 0;
         }
         let row_samples = info.cols * info.bands;
@@ -135,7 +141,7 @@ impl Counts {
     }
 
     /// The usable bands, and a second pass over them.
-    fn choose(&self, info: &SceneInfo) -> Result<Scatter, PreprocessError> {
+    fn choose(&self, info: &SceneInfo, with_noise: bool) -> Result<Scatter, PreprocessError> {
         let name = || info.name.clone();
         if self.largest > LARGEST {
             return Err(PreprocessError::TooLarge { name: name(), largest: self.largest });
@@ -163,6 +169,7 @@ impl Counts {
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
             centred: Vec::new(),
+            noise: with_noise.then(|| NeighbourNoise::new(n)),
         })
     }
 }
@@ -183,6 +190,9 @@ impl Scatter {
             }
         }
         add_outer_products(&mut self.outer, &self.centred, self.bands.len());
+        if let Some(noise) = &mut self.noise {
+            noise.add(samples, info, &self.bands);
+        }
     }
 
     fn finish(mut self, info: &SceneInfo) -> Result<Moments, PreprocessError> {
@@ -202,8 +212,9 @@ impl Scatter {
             }
         }
         let mean = self.shift.iter().zip(&self.moved).map(|(shift, moved)| shift + moved).collect();
+        let noise = self.noise.map(|noise| noise.covariance());
         let Self { bands, pixels, min, max, .. } = self;
-        Ok(Moments { bands, pixels, min, max, mean, covariance })
+        Ok(Moments { bands, pixels, min, max, mean, covariance, noise })
     }
 }
 

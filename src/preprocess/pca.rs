@@ -23,6 +23,10 @@ pub enum Method {
     /// bands do not drown fine ones; then principal components, component i divided by its standard deviation to the
     /// power `whitening` (0: not at all, 1: all equally strong), and all together so that the mean square is 1.
     NoiseAdjusted { components: usize, whitening: f64 },
+    /// Minimum noise fraction: the noise of all bands, estimated from neighbouring pixels, is whitened first, correlations
+    /// between bands and all; then as `NoiseAdjusted`. For scenes whose fields are larger than pixels: where they are not,
+    /// neighbours differ by more than noise (Green et al., 1988).
+    NoiseFraction { components: usize, whitening: f64 },
     /// Every usable band for itself, less its mean, divided by its standard deviation.
     Standardise,
 }
@@ -46,13 +50,19 @@ impl FitOptions {
     pub fn noise_adjusted(components: usize) -> Self {
         Self { method: Method::NoiseAdjusted { components, whitening: 0.5 }, scale: true }
     }
+
+    /// So many half-whitened minimum noise fractions: better than [`noise_adjusted`](Self::noise_adjusted) within labelled
+    /// fields, worse outside them and where pixels are mixed.
+    pub fn noise_fractions(components: usize) -> Self {
+        Self { method: Method::NoiseFraction { components, whitening: 0.5 }, scale: true }
+    }
 }
 
 /// Variances below this share of the largest are rounding noise: whitening would blow it up.
 const RANK_TOLERANCE: f64 = 1e-13;
 
-/// Added to every band's variance before it is explained by the others, as a share of the mean variance: bands that are
-/// copies of others would have no residual at all.
+/// Added to every band's variance before it is explained by the others, and to its noise, as a share of the mean variance:
+/// bands that are copies of others would have no residual, and constant bands no noise at all.
 const RIDGE: f64 = 1e-7;
 
 impl Eigen {
@@ -63,12 +73,44 @@ impl Eigen {
     }
 }
 
-/// One over the residual deviation of each band: `√((C + ridge)⁻¹)ᵦᵦ`.
-fn residual_factors(covariance: &[f64], n: usize) -> Option<Vec<f64>> {
+/// What [`RIDGE`] adds to the diagonal of a covariance.
+fn ridge(covariance: &[f64], n: usize) -> f64 {
+    (0..n).map(|band| covariance[band * n + band]).sum::<f64>() / n as f64 * RIDGE
+}
+
+/// A linear map of the bands, `n × n`, each row one new band: every band divided by its residual deviation, that is
+/// multiplied by `√((C + ridge)⁻¹)ᵦᵦ`.
+fn noise_adjusted(covariance: &[f64], n: usize) -> Option<Vec<f64>> {
     let eigen = symmetric_eigen(covariance, n)?;
-    let ridge = (0..n).map(|band| covariance[band * n + band]).sum::<f64>() / n as f64 * RIDGE;
+    let ridge = ridge(covariance, n);
     let part = |band: usize, k: usize| eigen.vectors[k * n + band].powi(2) / (eigen.values[k].max(0.0) + ridge);
-    Some((0..n).map(|band| (0..n).map(|k| part(band, k)).sum::<f64>().sqrt()).collect())
+    let mut map = vec![0.0; n * n];
+    for band in 0..n {
+        map[band * n + band] = (0..n).map(|k| part(band, k)).sum::<f64>().sqrt();
+    }
+    Some(map)
+}
+
+/// A linear map of the bands, `n × n`, each row one new band, after which the noise of all is uncorrelated and 1.
+fn noise_whitened(noise: &[f64], covariance: &[f64], n: usize) -> Option<Vec<f64>> {
+    let Eigen { values, mut vectors } = symmetric_eigen(noise, n)?;
+    let ridge = ridge(covariance, n);
+    for (vector, value) in vectors.chunks_exact_mut(n).zip(values) {
+        let deviation = (value.max(0.0) + ridge).sqrt();
+        vector.iter_mut().for_each(|weight| *weight /= deviation);
+    }
+    Some(vectors)
+}
+
+/// `a bᵀ` of row-major matrices with rows of length n.
+fn times_transposed(a: &[f64], b: &[f64], n: usize) -> Vec<f64> {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    a.chunks_exact(n).flat_map(|a| b.chunks_exact(n).map(move |b| dot(a, b))).collect()
+}
+
+/// The transpose of an `n × n` matrix.
+fn transposed(a: &[f64], n: usize) -> Vec<f64> {
+    (0..n * n).map(|at| a[at % n * n + at / n]).collect()
 }
 
 /// Fits a projection to every pixel of a scene that has data in all usable bands, labelled or not; a block of rows a step,
@@ -86,10 +128,17 @@ impl<'a> ProjectionFit<'a> {
     /// # Errors
     /// [`PreprocessError`] when the scene is empty or no component is asked for.
     pub fn new(cube: &'a dyn Cube, options: FitOptions) -> Result<Self, PreprocessError> {
-        if matches!(options.method, Method::Pca { components: 0, .. } | Method::NoiseAdjusted { components: 0, .. }) {
+        let components = match options.method {
+            Method::Pca { components, .. }
+            | Method::NoiseAdjusted { components, .. }
+            | Method::NoiseFraction { components, .. } => Some(components),
+            Method::Standardise => None,
+        };
+        if components == Some(0) {
             return Err(PreprocessError::NoComponents);
         }
-        Ok(Self { cube, options, scan: Scan::new(cube)? })
+        let with_noise = matches!(options.method, Method::NoiseFraction { .. });
+        Ok(Self { cube, options, scan: Scan::new(cube, with_noise)? })
     }
 
     /// Rows read and rows to read (each is read twice).
@@ -160,11 +209,16 @@ fn project_onto(info: &SceneInfo, options: &FitOptions, moments: Moments) -> Res
             projection.divisor = (0..n).map(|band| if constant[band] { 1.0 } else { diagonal[band].sqrt() }).collect();
             projection.variance = diagonal;
         }
-        Method::NoiseAdjusted { components, whitening } => {
+        Method::NoiseAdjusted { components, whitening } | Method::NoiseFraction { components, whitening } => {
             let fail = || PreprocessError::Eigen { name: info.name.clone() };
-            let factors = residual_factors(&covariance, n).ok_or_else(fail)?;
-            let adjusted: Vec<f64> =
-                covariance.iter().enumerate().map(|(at, value)| value * factors[at / n] * factors[at % n]).collect();
+            let noise =
+                moments.noise.map(|noise| noise.iter().map(|value| value * factor * factor).collect::<Vec<_>>());
+            let map = match noise {
+                Some(noise) => noise_whitened(&noise, &covariance, n),
+                None => noise_adjusted(&covariance, n),
+            };
+            let map = map.ok_or_else(fail)?;
+            let adjusted = times_transposed(&times_transposed(&map, &covariance, n), &map, n);
             let eigen = symmetric_eigen(&adjusted, n).ok_or_else(fail)?;
             let kept = eigen.kept(components);
             if kept == 0 {
@@ -175,8 +229,7 @@ fn project_onto(info: &SceneInfo, options: &FitOptions, moments: Moments) -> Res
             projection.divisor =
                 variance.iter().map(|value| value.powf(whitening / 2.0) * mean_square.sqrt()).collect();
             projection.variance = variance.to_vec();
-            projection.components =
-                eigen.vectors[..kept * n].iter().enumerate().map(|(at, value)| value * factors[at % n]).collect();
+            projection.components = times_transposed(&eigen.vectors[..kept * n], &transposed(&map, n), n);
             projection.total_variance = (0..n).map(|band| adjusted[band * n + band]).sum();
         }
         Method::Pca { components, whiten } => {

@@ -1,7 +1,8 @@
 //! The reference and the SIMD arrangement.
 
-use crate::case::{self, Case, Results, distance};
-use crate::device;
+use crate::official::deviation;
+use crate::official::sampling::{Case, RESULTS, Results};
+use crate::{case, device};
 use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 use sigmascope::kernels::{SamplingShape, cpu_backward, cpu_forward, reference, sparse_sampling_attention};
@@ -35,6 +36,13 @@ fn flex_meets_the_official_code() {
 }
 
 #[test]
+fn every_number_of_the_official_code_counts() {
+    for case in case::all() {
+        case.compare_refuses_wrong_numbers(&plain(&case)).unwrap();
+    }
+}
+
+#[test]
 fn queries_with_all_points_outside_give_exactly_zero() {
     let case = case::all().into_iter().find(|case| case.name == "outside").expect("the case");
     let out = &device::run(&case, &Device::flex())[0];
@@ -43,7 +51,8 @@ fn queries_with_all_points_outside_give_exactly_zero() {
         let rows = out.chunks(case.shape.head_dim).enumerate();
         rows.filter(|(_, row)| row.iter().all(|&x| x == 0.0)).map(|(at, _)| at).collect()
     };
-    let expected = silent(&case.expected[0].values);
+    let official: Vec<f32> = case.expected[0].values.iter().map(|x| *x as f32).collect();
+    let expected = silent(&official);
     // Head 0 of the first four tokens was made so; others are by chance.
     assert!([0, 2, 4, 6].iter().all(|row| expected.contains(row)), "{expected:?}");
     assert_eq!(silent(out), expected);
@@ -68,8 +77,8 @@ fn transposed_inputs_are_read_in_their_own_order() {
         Tensor::from_data(offsets, &device),
         [shape.rows, shape.cols],
     );
-    let (relative, _) = distance(&out.into_data().try_to_vec::<f32>().expect("float32"), &plain(&case)[0]);
-    assert!(relative < 1e-6, "{relative:e}");
+    let deviation = deviation(&out.into_data().try_to_vec::<f32>().expect("float32"), &plain(&case)[0]).unwrap();
+    assert!(deviation.rel_l2 < 1e-6, "{deviation:?}");
 }
 
 #[test]
@@ -132,10 +141,10 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let case = Case::random(shape, reach, seed);
-        for ((name, fast), slow) in case::RESULTS.iter().zip(tuned(&case)).zip(plain(&case)) {
-            prop_assert!(fast.iter().all(|x| x.is_finite()), "{name} has numbers that are not finite");
-            let (_, largest) = distance(&fast, &slow);
+        for ((name, fast), slow) in RESULTS.iter().zip(tuned(&case)).zip(plain(&case)) {
             let scale = slow.iter().fold(1.0f32, |m, x| m.max(x.abs()));
+            // Numbers that are not finite are an error here.
+            let largest = deviation(&fast, &slow).unwrap().max_abs;
             prop_assert!(largest <= 1e-5 * f64::from(scale), "{name}: {largest:e} of {scale}");
         }
     }

@@ -1,7 +1,8 @@
 //! The WGSL kernels on Vulkan.
 
-use crate::case::{self, Case, RESULTS, distance};
-use crate::device;
+use crate::official::deviation;
+use crate::official::sampling::{Case, RESULTS};
+use crate::{case, device};
 use burn::backend::Cube;
 use burn::tensor::{Device, Tensor, TensorData};
 use sigmascope::kernels::{KeyGradient, SamplingInputs, SamplingShape, gpu_backward, self_test};
@@ -30,7 +31,7 @@ fn vulkan_equals_flex_at_odd_sizes() {
         let case = Case::random(shape, reach, seed as u64);
         let (gpu, cpu) = (device::run(&case, &vulkan), device::run(&case, &Device::flex()));
         for ((name, gpu), cpu) in RESULTS.iter().zip(&gpu).zip(&cpu) {
-            let (_, largest) = distance(gpu, cpu);
+            let largest = deviation(gpu, cpu).unwrap().max_abs;
             let scale = cpu.iter().fold(1.0f32, |m, x| m.max(x.abs()));
             assert!(largest <= 1e-5 * f64::from(scale), "{name} of {}: {largest:e} of {scale}", case.name);
         }
@@ -65,8 +66,8 @@ fn both_summations_give_the_same_gradients() {
     let case = Case::random(SamplingShape { batch: 2, heads: 2, rows: 6, cols: 5, head_dim: 16, points: 8 }, 2.0, 3);
     let gather = backward(&case, &vulkan, KeyGradient::Gather);
     for (a, b) in gather.iter().zip(&backward(&case, &vulkan, KeyGradient::CompareAndSwap)) {
-        let (relative, _) = distance(b, a);
-        assert!(relative < 1e-6, "{relative:e}");
+        let deviation = deviation(b, a).unwrap();
+        assert!(deviation.rel_l2 < 1e-6, "{deviation:?}");
     }
 }
 

@@ -7,8 +7,9 @@ use burn::tensor::{Device, Tensor, TensorData, read_sync};
 use serde::Deserialize;
 use sigmascope::model::{Config, Formula, HyperSigma, Pass, Task, Trace, formula};
 
-use crate::reference::{Stored, Worst, deviation, read, shared, values};
-use crate::tiny::{cross_entropy, pixels_first};
+use crate::official::tiny::{cross_entropy, pixels_first};
+use crate::official::{Stored, Worst, shared};
+use crate::reference::{deviation, read, values, vulkan};
 
 /// The limits that the reference suggests.
 const ACTIVATION_REL_L2: f64 = 2e-5;
@@ -35,17 +36,17 @@ struct Gradient {
     max_abs: f64,
 }
 
-fn check(task: Task, name: &str) {
+fn check(task: Task, name: &str, device: &Device) {
     let Some(shared) = shared(&format!("base {name}")) else { return };
     let start = Instant::now();
-    let folder = shared.join("reference/base");
+    let folder = shared.join("base");
     let meta: Meta = serde_json::from_slice(&std::fs::read(folder.join(format!("{name}.json"))).unwrap()).unwrap();
     let stored = read(&folder.join(format!("{name}.safetensors")));
 
     let size = [meta.img_size; 2];
     let config = Config { patch: meta.patch_size, ..Config::base(task, size, meta.in_channels, meta.classes) };
     assert_eq!(config.official_parameter_count(), meta.parameters);
-    let device = Device::flex().autodiff();
+    let device = device.clone().autodiff();
     let network = HyperSigma::new(&config, &mut Formula, &device).unwrap();
     for parameter in network.parameters() {
         assert_eq!(parameter.shape, meta.state_dict[&parameter.name], "{}", parameter.name);
@@ -82,7 +83,7 @@ fn check(task: Task, name: &str) {
             dead.is_none_or(|index| index < config.spectral_blocks) && !["input", "labels", "loss"].contains(&key);
         assert!(!expected || seen.contains(key), "{name}: {key} was not traced");
     }
-    worst.report(&format!("base {name} activations ({:.0?})", start.elapsed()));
+    println!("{}", worst.report(&format!("base {name} activations ({:.0?})", start.elapsed())));
 
     let pixels = meta.batch * meta.img_size * meta.img_size;
     let labels: Vec<Option<usize>> = match task {
@@ -124,7 +125,7 @@ fn check(task: Task, name: &str) {
         assert!(deviation.rel_l2 < GRADIENT_REL_L2, "{name} {}: {deviation:?}", gradient.name);
         worst.see(&gradient.name, deviation);
     }
-    worst.report(&format!("base {name} gradients ({:.0?})", start.elapsed()));
+    println!("{}", worst.report(&format!("base {name} gradients ({:.0?})", start.elapsed())));
 }
 
 /// Our values at the places that are stored, and the stored ones.
@@ -139,10 +140,22 @@ fn at_samples(stored: &BTreeMap<String, Stored>, name: &str, ours: &[f32]) -> (V
 
 #[test]
 fn base_segmentation() {
-    check(Task::Segmentation, "seg");
+    check(Task::Segmentation, "seg", &Device::flex());
 }
 
 #[test]
 fn base_classification() {
-    check(Task::Classification, "cls");
+    check(Task::Classification, "cls", &Device::flex());
+}
+
+#[test]
+fn base_segmentation_on_vulkan() {
+    let Some(device) = vulkan("base seg on Vulkan") else { return };
+    check(Task::Segmentation, "seg", &device);
+}
+
+#[test]
+fn base_classification_on_vulkan() {
+    let Some(device) = vulkan("base cls on Vulkan") else { return };
+    check(Task::Classification, "cls", &device);
 }

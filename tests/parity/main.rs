@@ -6,6 +6,9 @@
 mod base;
 mod files;
 mod network;
+#[path = "../official/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "other programs use the rest")]
+mod official;
 mod ops;
 mod reference;
 mod tiny;

@@ -5,7 +5,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sigmascope::model::{Config, ConfigError, HyperSigma, ModelError, Pass, Task, formula, names};
 
-use crate::reference::{deviation, shared, values};
+use crate::official::shared;
+use crate::reference::{deviation, values};
 
 fn input(config: &Config, batch: usize) -> Tensor<4> {
     let shape = [batch, config.components, config.rows, config.cols];
@@ -136,7 +137,7 @@ fn official_sizes_have_the_official_parameters() {
     type Size = fn(Task, [usize; 2], usize, usize) -> Config;
     let sizes: [(&str, Size); 3] = [("base", Config::base), ("large", Config::large), ("huge", Config::huge)];
     for (size, config) in sizes {
-        let path = shared.join(format!("reference/pretrain_layout/{size}.json"));
+        let path = shared.join(format!("pretrain_layout/{size}.json"));
         let layout: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         for (key, task, side, bands, classes) in
             [("seg", Task::Segmentation, 128, 20, 9), ("cls", Task::Classification, 9, 10, 17)]

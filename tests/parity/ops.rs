@@ -6,7 +6,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use sigmascope::kernels::gelu;
 use sigmascope::model::{Upsample, adaptive_average, resize_position_table};
 
-use crate::reference::{deviation, read, shared, values, vulkan};
+use crate::official::shared;
+use crate::reference::{deviation, read, values, vulkan};
 
 /// Single operations agree to float32 rounding.
 fn close(name: &str, ours: &[f32], theirs: &[f64]) {
@@ -31,7 +32,7 @@ fn grid(text: &str) -> [usize; 2] {
 #[test]
 fn adaptive_pooling() {
     let Some(shared) = shared("adaptive pooling") else { return };
-    let cases = read(&shared.join("reference/ops/adaptive_avg_pool1d.safetensors"));
+    let cases = read(&shared.join("ops/adaptive_avg_pool1d.safetensors"));
     let mut seen = 0;
     for (name, input) in cases.iter().filter(|(name, _)| name.starts_with("in_")) {
         let (from, to) = sides(name).map(|(from, to)| (from.parse().unwrap(), to.parse().unwrap())).unwrap();
@@ -50,7 +51,7 @@ fn adaptive_pooling() {
 #[test]
 fn pixel_operations() {
     let Some(shared) = shared("pixel operations") else { return };
-    let cases = read(&shared.join("reference/ops/pixel_ops.safetensors"));
+    let cases = read(&shared.join("ops/pixel_ops.safetensors"));
     for device in devices("pixel operations") {
         let mut seen = 0;
         for (name, output) in cases.iter().filter(|(name, _)| name.starts_with("out_")) {
@@ -75,7 +76,7 @@ fn pixel_operations() {
 #[test]
 fn position_table_resize() {
     let Some(shared) = shared("position tables") else { return };
-    let cases = read(&shared.join("reference/ops/pos_embed_resize.safetensors"));
+    let cases = read(&shared.join("ops/pos_embed_resize.safetensors"));
     let table = cases["spat_8x8"].floats();
     for to in ["16x16", "18x18", "4x4"] {
         let name = format!("spat_8x8_to_{to}");

@@ -49,6 +49,9 @@ pub struct Restored {
 
 thread_local! {
     static TIMER: RefCell<Option<Timeout>> = const { RefCell::new(None) };
+    /// Counts changes of the labels.
+    static CHANGES: Cell<u64> = const { Cell::new(0) };
+    static WRITING: Cell<bool> = const { Cell::new(false) };
     /// Said once a visit, not at every stroke.
     static COMPLAINED: Cell<bool> = const { Cell::new(false) };
 }
@@ -87,18 +90,38 @@ pub fn watch(store: Store, saved: RwSignal<bool>) {
     Effect::new(move |_| {
         store.labels.track();
         store.classes.track();
-        let Some(fingerprint) = store.scene.with(|scene| Some(scene.as_ref()?.fingerprint.clone())) else { return };
+        if store.scene.with(Option::is_none) {
+            return;
+        }
         saved.set(false);
-        let later = Timeout::new(PAUSE_MS, move || {
-            spawn_local(async move {
-                if let Some(map) = store.label_map() {
-                    write(store, &file_name("labels", &fingerprint), &map).await;
-                    saved.set(true);
-                }
-            });
-        });
-        TIMER.set(Some(later));
+        CHANGES.set(CHANGES.get() + 1);
+        write_later(store, saved);
     });
+}
+
+/// One write at a time, so that the last one stays.
+fn write_later(store: Store, saved: RwSignal<bool>) {
+    let later = Timeout::new(PAUSE_MS, move || {
+        if WRITING.get() {
+            write_later(store, saved);
+        } else {
+            spawn_local(write_labels(store, saved));
+        }
+    });
+    TIMER.set(Some(later));
+}
+
+async fn write_labels(store: Store, saved: RwSignal<bool>) {
+    let change = CHANGES.get();
+    if let (Some(fingerprint), Some(map)) = (fingerprint(store), store.label_map()) {
+        WRITING.set(true);
+        write(store, &file_name("labels", &fingerprint), &map).await;
+        WRITING.set(false);
+        // What changed meanwhile is not on the disk yet.
+        if CHANGES.get() == change {
+            saved.set(true);
+        }
+    }
 }
 
 /// Writes the finished runs of the open scene.

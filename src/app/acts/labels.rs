@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use web_sys::File;
 
 use crate::app::acts::scene::ask_or_fail;
+use crate::app::acts::split;
 use crate::app::link;
 use crate::app::plain::palette;
 use crate::app::plain::viewport::{disc, line};
@@ -103,7 +104,7 @@ fn remember_everything(store: Store) {
 
 /// Splits no longer fit the labels. Those of a split file survive changes of single pixels.
 fn outdate(store: Store, classes_changed: bool) {
-    store.splits.set(Vec::new());
+    split::replace(store, Vec::new());
     if classes_changed && store.file_splits.with_untracked(|splits| !splits.is_empty()) {
         store.file_splits.set(Vec::new());
         store.split_file.set(None);

@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use web_sys::File;
 
-use crate::app::acts::{keep, labels};
+use crate::app::acts::{keep, labels, split};
 use crate::app::link;
 use crate::app::plain::presets::{self, Preset};
 use crate::app::state::{JobState, OpenScene, Overlay, Pin, Question, Role, Step, Store};
@@ -114,7 +114,7 @@ async fn settle(store: Store, opened: SceneOpened) {
     store.pins.set(Vec::new());
     store.hover.set(None);
     store.hover_spectrum.set(None);
-    store.splits.set(Vec::new());
+    split::replace(store, Vec::new());
     store.file_splits.set(Vec::new());
     store.split_file.set(None);
     store.curves.set(Vec::new());

@@ -4,10 +4,12 @@ use leptos::prelude::*;
 use web_sys::File;
 
 use crate::app::link;
+use crate::app::plain::number;
 use crate::app::settings::SplitMode;
 use crate::app::state::Store;
 use crate::engine::message::{Command, Event};
 use crate::labels::{LabelledPixel, Split};
+use crate::train::TrainConfig;
 
 /// Opens a split file.
 pub async fn open(store: Store, file: File) {
@@ -25,7 +27,7 @@ pub async fn open(store: Store, file: File) {
                 super::labels::replace(store, labels, true);
             }
             let count = splits.len();
-            store.announcement.set(format!("{name} holds {count} splits."));
+            store.announcement.set(format!("{name} holds {}.", number::counted(count, "split")));
             store.file_splits.set(splits);
             store.split_file.set(Some(name));
             store.split_mode.set(SplitMode::File);
@@ -43,8 +45,7 @@ pub async fn open(store: Store, file: File) {
 /// Takes the first few splits of the file.
 pub fn take_from_file(store: Store) {
     let wanted = store.seeds.get_untracked();
-    store.splits.set(store.file_splits.with_untracked(|splits| splits.iter().take(wanted).cloned().collect()));
-    store.redraw();
+    replace(store, store.file_splits.with_untracked(|splits| splits.iter().take(wanted).cloned().collect()));
 }
 
 /// A changed wish: what was drawn no longer answers it.
@@ -52,8 +53,7 @@ pub fn outdate(store: Store) {
     if store.split_mode.get_untracked() == SplitMode::File {
         take_from_file(store);
     } else {
-        store.splits.set(Vec::new());
-        store.redraw();
+        replace(store, Vec::new());
     }
 }
 
@@ -94,9 +94,20 @@ pub async fn draw(store: Store) -> Result<(), String> {
             splits
         }
     };
-    store.splits.set(splits);
-    store.redraw();
+    replace(store, splits);
     Ok(())
+}
+
+/// Puts other splits in place. The number of epochs follows the training pixels, unless the user has chosen one.
+pub fn replace(store: Store, splits: Vec<Split>) {
+    let pixels = |splits: &[Split]| splits.first().map_or(0, |split| split.train.len());
+    let (before, after) = (store.splits.with_untracked(|splits| pixels(splits)), pixels(&splits));
+    store.splits.set(splits);
+    let follows = |config: &TrainConfig| config.epochs == TrainConfig::epochs_for(config.size, before);
+    if before != after && store.config.with_untracked(follows) {
+        store.config.update(|config| config.epochs = TrainConfig::epochs_for(config.size, after));
+    }
+    store.redraw();
 }
 
 /// Every labelled pixel trains.

@@ -133,6 +133,15 @@ fn color_of(store: Store, pin: &Pin) -> String {
     class_of(store, pin).map_or_else(|| "var(--ink-2)".into(), |class| palette::hex(class.color))
 }
 
+/// What to do to see a spectrum, while none is there.
+fn hint(store: Store) -> Option<&'static str> {
+    if store.scene.with(Option::is_none) {
+        return Some("Open a scene, then point at the image; a click keeps a spectrum here.");
+    }
+    let empty = store.pins.with(Vec::is_empty) && store.hover_spectrum.with(Option::is_none);
+    empty.then_some("Point at the image; a click keeps a spectrum here.")
+}
+
 #[component]
 pub fn Spectrum(store: Store) -> impl IntoView {
     let frame = Memo::new(move |_| frame(store));
@@ -162,9 +171,7 @@ pub fn Spectrum(store: Store) -> impl IntoView {
             >
                 {move || frame.get().map(|frame| view! { <Axes frame=frame.clone() /> <Marks store frame=frame.clone() /> <Lines store frame at_band /> })}
             </svg>
-            <Show when=move || frame.with(Option::is_none)>
-                <p class="quiet hint">"Open a scene, then point at the image; a click keeps a spectrum here."</p>
-            </Show>
+            {move || hint(store).map(|sentence| view! { <p class="quiet hint">{sentence}</p> })}
             <Legend store at_band />
         </section>
     }

@@ -22,7 +22,7 @@ pub fn Classes(store: Store) -> impl IntoView {
                 role=Role::Labels
                 testid="labels-files"
                 label="Open ground truth"
-                hint="or brush pixels of your own"
+                hint="or brush pixels"
             />
             <ClassList store />
             <div class="row">
@@ -31,13 +31,23 @@ pub fn Classes(store: Store) -> impl IntoView {
                     "Class"
                 </button>
                 <Show when=move || { labelled() > 0 }>
-                    <button class="link" data-testid="labels-clear" on:click=move |_| labels::clear(store)>
-                        "Clear labels"
+                    <button
+                        class="link"
+                        data-testid="labels-clear"
+                        title="Take every label away"
+                        on:click=move |_| labels::clear(store)
+                    >
+                        "Clear"
                     </button>
                 </Show>
                 <Show when=has_truth>
-                    <button class="link" data-testid="labels-reset" on:click=move |_| labels::reset(store)>
-                        "Back to ground truth"
+                    <button
+                        class="link"
+                        data-testid="labels-reset"
+                        title="Back to the ground truth that came with the scene"
+                        on:click=move |_| labels::reset(store)
+                    >
+                        "Restore"
                     </button>
                 </Show>
                 <span class="figure quiet end" data-testid="labelled-count">

@@ -51,6 +51,9 @@ pub fn DeviceMenu(store: Store) -> impl IntoView {
             },
         ),
     };
+    // A narrow window shows only what stands before the comma.
+    let short = move || name().split_once(", ").map_or_else(name, |(short, _)| short.to_owned());
+    let rest = move || name().split_once(", ").map(|(_, rest)| format!(", {rest}"));
     let close_on_escape = window_event_listener(leptos::ev::keydown, move |event| {
         if event.key() == "Escape" {
             open.set(false);
@@ -71,7 +74,7 @@ pub fn DeviceMenu(store: Store) -> impl IntoView {
                     class="dot"
                     class:gpu=move || store.device.with(|d| d.as_ref().is_some_and(|d| d.active == DeviceChoice::Webgpu))
                 ></span>
-                <span data-testid="device-name">{name}</span>
+                <span data-testid="device-name">{short} <span class="wide">{rest}</span></span>
                 {icon::chevron()}
             </button>
             <Show when=move || open.get()>

@@ -70,7 +70,7 @@ pub fn ModelStep(store: Store) -> impl IntoView {
                 .collect_view()}
         </div>
         <div class="fields">
-            <label class="field" title="Whether neighbouring pixels mostly share a class; it sets patch, width and augmentation">
+            <label class="field" title="Whether neighbouring pixels mostly share a class; it sets input, patch, width and augmentation">
                 <span>"classes form"</span>
                 <select
                     data-testid="recipe"
@@ -113,7 +113,11 @@ pub fn ModelStep(store: Store) -> impl IntoView {
                 <select
                     data-testid="input"
                     on:change=move |event| {
-                        let input = if event_target_value(&event) == "whitened" { Input::Whitened } else { Input::NoiseAdjusted };
+                        let input = match event_target_value(&event).as_str() {
+                            "whitened" => Input::Whitened,
+                            "noise-adjusted" => Input::NoiseAdjusted,
+                            _ => Input::NoiseFraction,
+                        };
                         store.config.update(|config| config.input = input);
                     }
                 >
@@ -122,6 +126,9 @@ pub fn ModelStep(store: Store) -> impl IntoView {
                     </option>
                     <option value="noise-adjusted" selected=move || store.config.with(|c| c.input == Input::NoiseAdjusted)>
                         "PCA, noise-adjusted"
+                    </option>
+                    <option value="noise-fraction" selected=move || store.config.with(|c| c.input == Input::NoiseFraction)>
+                        "minimum noise fraction"
                     </option>
                 </select>
             </label>

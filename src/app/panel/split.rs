@@ -53,19 +53,34 @@ pub fn SplitPanel(store: Store) -> impl IntoView {
     .into_any()
 }
 
-/// "160 train · 80 validate · 10 009 test, × 5"
+/// "160 train · 80 validate · 10 009 test · 5 splits"
+fn drawn(store: Store) -> Option<String> {
+    store.splits.with(|splits| {
+        let split = splits.first()?;
+        let times = if splits.len() > 1 { format!(" · {} splits", splits.len()) } else { String::new() };
+        Some(format!(
+            "{} train · {} validate · {} test{times}",
+            number::grouped(split.train.len()),
+            number::grouped(split.val.len()),
+            number::grouped(split.test.len())
+        ))
+    })
+}
+
 fn summary(store: Store) -> String {
-    store.splits.with(|splits| match splits.first() {
-        None => "drawn when training starts".into(),
-        Some(split) => {
-            let times = if splits.len() > 1 { format!(" · {} splits", splits.len()) } else { String::new() };
-            format!(
-                "{} train · {} validate · {} test{times}",
-                number::grouped(split.train.len()),
-                number::grouped(split.val.len()),
-                number::grouped(split.test.len())
-            )
-        }
+    drawn(store).unwrap_or_else(|| "drawn when training starts".into())
+}
+
+/// Which pixels will train, for step 4.
+pub fn plan(store: Store) -> String {
+    drawn(store).unwrap_or_else(|| match store.split_mode.get() {
+        SplitMode::Random => format!(
+            "Trains on {} and validates on {} random pixels a class; the others test.",
+            number::grouped(store.train_per_class.get()),
+            number::grouped(store.val_per_class.get())
+        ),
+        SplitMode::File => "Open the split file in step 2.".into(),
+        SplitMode::All => "Trains on every labelled pixel; none is left to test on.".into(),
     })
 }
 
@@ -132,7 +147,7 @@ fn FromFile(store: Store) -> impl IntoView {
         <DropArea store role=Role::Split testid="split-file" label="Open a split file" hint=".json" />
         <Show when=move || { count() > 0 }>
             <p class="figure" data-testid="split-file-name">
-                {move || format!("{}: {} splits", store.split_file.get().unwrap_or_default(), count())}
+                {move || format!("{}: {}", store.split_file.get().unwrap_or_default(), number::counted(count(), "split"))}
             </p>
             <NumberField
                 label="use the first"

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::split;
 use crate::app::acts::job;
 use crate::app::field::{NumberField, Toggle};
 use crate::app::settings::SplitMode;
@@ -39,7 +40,10 @@ pub fn TrainStep(store: Store) -> impl IntoView {
                 (_, runs, _) => format!("Train and map, {runs} runs"),
             }}
         </button>
-        {move || missing().map(|sentence| view! { <p class="quiet" data-testid="train-missing">{sentence}</p> })}
+        {move || match missing() {
+            Some(sentence) => view! { <p class="quiet" data-testid="train-missing">{sentence}</p> }.into_any(),
+            None => view! { <p class="quiet figure plan" data-testid="train-plan">{split::plan(store)}</p> }.into_any(),
+        }}
         <div class="fields">
             <NumberField
                 label="epochs"
@@ -122,9 +126,9 @@ fn Optimiser(store: Store) -> impl IntoView {
             {number!(store, "learning rate", "learning-rate", "Peak rate of AdamW", 0.0..1.0 step "any", learning_rate: f64)}
             {number!(store, "weight decay", "weight-decay", "Of AdamW", 0.0..10.0 step "any", weight_decay: f64)}
             {number!(store, "layer decay", "layer-decay", "Factor on the rate from each block to the one below; 1 = the same everywhere", 0.01..1.0 step "any", layer_decay: f64)}
-            {number!(store, "second moments", "beta2", "Decay of AdamW's second moments (beta 2)", 0.0..0.99999 step "any", beta2: f64)}
-            {number!(store, "gradient limit", "clip-norm", "Largest norm of the gradient; 0 = not limited", 0.0..1000.0 step "any", clip_norm: f64)}
-            {number!(store, "weight average", "weight-average", "Decay a step of the running average of the weights that validates and maps; 0 = the weights themselves", 0.0..0.9999 step "any", weight_average: f64)}
+            {number!(store, "beta 2", "beta2", "Decay of AdamW's second moments", 0.0..0.99999 step "any", beta2: f64)}
+            {number!(store, "clip norm", "clip-norm", "Largest norm of the gradient; 0 = not limited", 0.0..1000.0 step "any", clip_norm: f64)}
+            {number!(store, "weight EMA", "weight-average", "Decay a step of the exponential moving average of the weights that validates and maps; 0 = the weights themselves", 0.0..0.9999 step "any", weight_average: f64)}
             {number!(store, "warm-up epochs", "warmup-epochs", "Epochs of linear warm-up before the cosine", 0.0..1000.0 step "1", warmup_epochs: usize)}
         </div>
     }
@@ -138,7 +142,7 @@ fn Regularisation(store: Store) -> impl IntoView {
         <div class="fields">
             {number!(store, "label smoothing", "label-smoothing", "Share of the target given to the other classes", 0.0..0.9 step "any", label_smoothing: f32)}
             {number!(store, "drop path", "drop-path", "Stochastic depth of the last block, growing from 0", 0.0..0.9 step "any", drop_path: f64)}
-            {number!(store, "shift of the tile", "jitter", "Largest random shift of the tile in pixels", 0.0..64.0 step "1", augmentation.jitter: usize)}
+            {number!(store, "tile shift", "jitter", "Largest random shift of the tile in pixels", 0.0..64.0 step "1", augmentation.jitter: usize)}
             {number!(store, "spectral gain", "spectral-gain", "Deviation of one factor a component for a whole tile, around 1", 0.0..5.0 step "any", augmentation.spectral_gain: f32)}
             {number!(store, "spectral noise", "spectral-noise", "Deviation of noise on every component of every pixel, in deviations of the component", 0.0..5.0 step "any", augmentation.spectral_noise: f32)}
             {number!(store, "spectral shift", "spectral-shift", "Deviation of one offset a component for a whole tile, in the same unit", 0.0..5.0 step "any", augmentation.spectral_shift: f32)}
@@ -157,7 +161,7 @@ fn Validation(store: Store) -> impl IntoView {
         <div class="fields">
             {number!(store, "validate every", "validate-every", "Epochs between two looks at the validation pixels", 1.0..1000.0 step "1", validate_every: usize)}
             {number!(store, "patience", "patience", "Validations without improvement after which training stops; 0 = never", 0.0..1000.0 step "1", patience: usize)}
-            {number!(store, "places averaged", "test-time-shifts", "Places of the tile over which probabilities are averaged when mapping", 1.0..16.0 step "1", test_time_shifts: usize)}
+            {number!(store, "shifts averaged", "test-time-shifts", "Places of the tile over which probabilities are averaged when mapping", 1.0..16.0 step "1", test_time_shifts: usize)}
             {number!(store, "tile", "tile", "Longest side of a tile in pixels", 16.0..1024.0 step "1", tile: usize)}
             {number!(store, "tile overlap", "tile-overlap", "Overlap of neighbouring tiles in pixels", 0.0..512.0 step "1", tile_overlap: usize)}
         </div>

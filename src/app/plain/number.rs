@@ -53,6 +53,11 @@ pub fn grouped(count: usize) -> String {
     text
 }
 
+/// "1 split", "5 splits".
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// "6.2 MB".
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
@@ -90,6 +95,7 @@ mod tests {
         assert_eq!(clock(-1.0), "0:00");
         assert_eq!(grouped(21025), "21\u{202f}025");
         assert_eq!(grouped(999), "999");
+        assert_eq!((counted(1, "split").as_str(), counted(5, "split").as_str()), ("1 split", "5 splits"));
         assert_eq!(percent(0.8126), "81.3");
     }
 

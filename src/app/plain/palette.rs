@@ -38,6 +38,11 @@ pub fn unused(classes: &[Class]) -> [u8; 3] {
         .unwrap_or(CLASSES[classes.len() % CLASSES.len()])
 }
 
+/// Whether white stands out from the colour better than black (luma of ITU-R BT.601).
+pub fn is_dark([r, g, b]: [u8; 3]) -> bool {
+    299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) < 110_000
+}
+
 pub fn hex([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
@@ -61,6 +66,11 @@ mod tests {
         assert_eq!(parse("#12345"), None);
         assert_eq!(parse("#12345g"), None);
         assert_eq!(parse("red"), None);
+    }
+
+    #[test]
+    fn yellow_is_light_and_blue_is_dark() {
+        assert!(!is_dark([255, 255, 0]) && is_dark([0, 0, 255]));
     }
 
     #[test]

@@ -83,7 +83,8 @@ fn training(store: Store, context: &CanvasRenderingContext2d, viewport: &Viewpor
             let (row, col) = (pixel.index as usize / viewport.cols, pixel.index as usize % viewport.cols);
             let (x, y) = centre(viewport, row, col);
             let color = classes.get(usize::from(pixel.class).wrapping_sub(1)).map_or([255; 3], |class| class.color);
-            context.set_fill_style_str("#000");
+            // On a map of the same colour only the frame is seen.
+            context.set_fill_style_str(if palette::is_dark(color) { "#fff" } else { "#000" });
             context.fill_rect(x - side / 2.0 - 1.0, y - side / 2.0 - 1.0, side + 2.0, side + 2.0);
             context.set_fill_style_str(&palette::hex(color));
             context.fill_rect(x - side / 2.0, y - side / 2.0, side, side);

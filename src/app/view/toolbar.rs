@@ -36,13 +36,13 @@ fn Tools(store: Store) -> impl IntoView {
     view! {
         <div class="group">
             <Segmented name="tool" label="Tool" choices=tools value=store.tool />
-            // Its room is kept while it is not needed, so that the image does not move.
-            <label class="inline" class:vacant=move || store.tool.get() == Tool::Look>
-                "size"
+            <label class="inline">
+                <span class="quiet">"size"</span>
                 <input
                     type="range"
                     min="1"
                     max="25"
+                    disabled=move || store.tool.get() == Tool::Look
                     data-testid="brush-size"
                     prop:value=move || store.brush.get()
                     on:input=move |event| {

@@ -87,8 +87,8 @@ impl Run<'_> {
             trainer.resume(&bytes)?;
         }
         let started_s = now_s();
-        self.train(&mut trainer).await?;
-        let train_s = now_s() - started_s;
+        let waited_s = self.train(&mut trainer).await?;
+        let train_s = now_s() - started_s - waited_s;
 
         let (best_epoch, _) = trainer.best();
         let model = TrainedModel::new(
@@ -119,15 +119,19 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn train(&self, trainer: &mut Trainer) -> Result<(), Stop> {
+    /// Takes all steps; returns the seconds for which it was paused.
+    async fn train(&self, trainer: &mut Trainer) -> Result<f64, Stop> {
         let session = self.session;
         let (done, total) = trainer.epochs();
         let mut pace = Pace::start(done);
         let mut saved_s = now_s();
+        let mut waited_s = 0.0;
         while !trainer.finished() {
             let before_s = now_s();
             listen(session).await?;
-            pace.skip_wait(now_s() - before_s);
+            let pause_s = now_s() - before_s;
+            pace.skip_wait(pause_s);
+            waited_s += pause_s;
             if session.control.take_finish_early() {
                 trainer.stop();
                 break;
@@ -156,6 +160,6 @@ impl Run<'_> {
                 saved_s = now_s();
             }
         }
-        Ok(())
+        Ok(waited_s)
     }
 }

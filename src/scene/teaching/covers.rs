@@ -1,9 +1,9 @@
 //! The state of what covers the ground: how crops, trees, water and roofs of one kind differ from field to field and from
 //! place to place.
 
-use super::Part;
 use super::landscape::Cover;
 use super::noise::{between, fractal, unit};
+use super::sensor::Part;
 use super::spectra::{Plants, Soil, Surface};
 
 /// The surface of a part at a place: the state of its object, and how that differs from place to place.

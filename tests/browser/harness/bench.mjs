@@ -8,13 +8,16 @@ import { chromium } from 'playwright-core';
 import { Tab } from './tab.mjs';
 import { Skip } from './test.mjs';
 
-const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), '../../..');
-const cache = process.env.SIGMASCOPE_CACHE ?? path.join(os.homedir(), '.cache/sigmascope');
+/** The clone. */
+export const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), '../../..');
+/** What is built or fetched outside it. */
+export const cache = process.env.SIGMASCOPE_CACHE ?? path.join(os.homedir(), '.cache/sigmascope');
 
 /** What the tests leave behind: screenshots, and pictures of the tabs of failed tests. */
 export const output = path.join(root, 'test-output', 'browser');
 
-const shared = process.env.SIGMASCOPE_SHARED ?? path.join(root, '..', 'shared');
+/** The shared test data; it may be missing. */
+export const shared = process.env.SIGMASCOPE_SHARED ?? path.join(root, '..', 'shared');
 
 /** The path of a file of the shared test data; a test that asks for one is skipped where they are not. */
 export function sharedFile(relative) {

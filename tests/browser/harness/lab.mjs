@@ -1,6 +1,7 @@
 // What a user does on the page, in a user's words; the names of controls are those of docs/automation.md.
 import assert from 'node:assert/strict';
 import { readCsv } from '../readers/csv.mjs';
+import { readEnvi } from '../readers/envi.mjs';
 
 /** Settings as the page keeps them, to start a test with a small network: pass to Desk.open's `prepare`. */
 export function withSettings(settings) {
@@ -137,6 +138,16 @@ export class Lab {
     return this.tab.takeAway(() => this.tab.get(id).click(), count);
   }
 
+  /** The map of step 5 as an ENVI raster. */
+  async takeMap() {
+    return pairOf(await this.takeAway('save-envi', 2));
+  }
+
+  /** The labels of step 5 as an ENVI raster. */
+  async takeLabels() {
+    return pairOf(await this.takeAway('save-labels', 2));
+  }
+
   /** The figures' file, as { measure(name, class?) , confusion } of one run. */
   async accuracyFile(run = 1) {
     const [{ name, bytes }] = await this.takeAway('save-csv');
@@ -156,6 +167,12 @@ export class Lab {
     await notice.waitFor({ timeout: timeout_s * 1000 });
     return (await notice.getByTestId('notice-text').innerText()).trim();
   }
+}
+
+function pairOf(files) {
+  const header = files.find(({ name }) => name.endsWith('.hdr'));
+  const data = files.find(({ name }) => name !== header.name);
+  return readEnvi(header.bytes.toString('latin1'), data.bytes);
 }
 
 /** OA, AA, kappa and the confusion matrix (truth × mapped) of pixels `[truth, mapped]`, computed anew. */

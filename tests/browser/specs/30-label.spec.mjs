@@ -3,16 +3,8 @@ import assert from 'node:assert/strict';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
 import { test } from '../harness/test.mjs';
-import { readEnvi } from '../readers/envi.mjs';
 
 const count = async (tab, number) => Number((await tab.text(`class-${number}-count`, /\d/)).replace(/\D/g, ''));
-
-async function taken(lab) {
-  const files = await lab.takeAway('save-labels', 2);
-  const header = files.find(({ name }) => name.endsWith('.hdr'));
-  const data = files.find(({ name }) => name !== header.name);
-  return readEnvi(header.bytes.toString('latin1'), data.bytes);
-}
 
 test('label: clicked and brushed pixels are exactly those taken away', async (desk) => {
   const { scene, rows, cols } = fieldScene();
@@ -43,7 +35,7 @@ test('label: clicked and brushed pixels are exactly those taken away', async (de
     if ((row === 3 && col === 4) || (row === 10 && col >= 5 && col <= 12)) return 1;
     return (col === 20 && row >= 30 && row <= 36) || (row === 39 && col === 35) ? 2 : 0;
   };
-  const labels = await taken(lab);
+  const labels = await lab.takeLabels();
   assert.deepEqual([labels.rows, labels.cols], [rows, cols]);
   assert.equal(labels.header['class names'][1], 'Barley');
   for (let row = 0; row < rows; row++) {
@@ -84,4 +76,21 @@ test('label: a split draws the pixels that were asked for', async (desk) => {
   const summary = await tab.text('split-summary', /test/);
   const numbers = summary.replace(/(\d)\D(?=\d{3})/g, '$1').match(/\d+/g).map(Number);
   assert.deepEqual(numbers.slice(0, 3), [21, 12, rows * cols - 33]);
+
+  // More training pixels ask for more epochs, until the user says how many.
+  const epochs = () => tab.get('epochs').inputValue();
+  const draw = async (perClass) => {
+    await lab.step('classes');
+    await lab.number('train-per-class', perClass);
+    await tab.get('split-draw').click();
+    await tab.text('split-summary', new RegExp(`^${3 * perClass} train`));
+    await lab.step('train');
+  };
+  await draw(100);
+  assert.equal(await epochs(), '75');
+  await draw(7);
+  assert.equal(await epochs(), '60');
+  await lab.number('epochs', 33);
+  await draw(100);
+  assert.equal(await epochs(), '33');
 });

@@ -3,16 +3,7 @@ import assert from 'node:assert/strict';
 import { Lab, accuracyOf, tiny, withSettings } from '../harness/lab.mjs';
 import { CLASSES, fieldClass, fieldScene } from '../harness/scenes.mjs';
 import { test } from '../harness/test.mjs';
-import { readEnvi } from '../readers/envi.mjs';
 import { readPng } from '../readers/png.mjs';
-
-/** The map of step 5 as an ENVI raster. */
-async function takenMap(lab) {
-  const files = await lab.takeAway('save-envi', 2);
-  const header = files.find(({ name }) => name.endsWith('.hdr'));
-  const data = files.find(({ name }) => name !== header.name);
-  return readEnvi(header.bytes.toString('latin1'), data.bytes);
-}
 
 test(
   'classify: train, map, measure and take away',
@@ -28,7 +19,7 @@ test(
     await lab.finished(120);
     const { oa, aa, kappa } = await lab.figures();
 
-    const map = await takenMap(lab);
+    const map = await lab.takeMap();
     assert.deepEqual([map.rows, map.cols], [rows, cols]);
     assert.equal(map.header['file type'], 'ENVI Classification');
     assert.deepEqual(map.header['class names'].slice(1), CLASSES.map(({ name }) => name));
@@ -90,7 +81,7 @@ test(
     await lab.openTruth(fields.truth);
     await lab.startTraining();
     await lab.finished(120);
-    const first = await takenMap(lab);
+    const first = await lab.takeMap();
     const [model] = await lab.takeAway('save-model');
     assert.match(model.name, /\.safetensors$/);
     const length = Number(model.bytes.readBigUInt64LE(0));
@@ -106,7 +97,7 @@ test(
     assert.match(await other.text('model-info', /bands/), /24 bands, 3 classes/);
     await other.get('map-now').click();
     await otherLab.finished(60);
-    const second = await takenMap(otherLab);
+    const second = await otherLab.takeMap();
     for (let row = 0; row < first.rows; row++) {
       for (let col = 0; col < first.cols; col++) assert.equal(second.value(row, col), first.value(row, col), `map at ${row}, ${col}`);
     }
@@ -127,7 +118,7 @@ test(
       await lab.startTraining();
       await lab.finished(120);
       assert.match(await tab.text('oa-std', /±/), /± [\d.]+/);
-      maps.push(await takenMap(lab));
+      maps.push(await lab.takeMap());
     }
     const [a, b] = maps;
     for (let row = 0; row < a.rows; row++) {

@@ -1,0 +1,55 @@
+// The pictures of the README, made only when they are asked for:
+//
+//   SIGMASCOPE_SCREENSHOTS=docs/images node tests/browser/run.mjs screenshots
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { root } from '../harness/bench.mjs';
+import { Lab } from '../harness/lab.mjs';
+import { test } from '../harness/test.mjs';
+
+const folder = process.env.SIGMASCOPE_SCREENSHOTS;
+/** They are committed. Chromium compresses them about as well as a lossless PNG can be. */
+const MOST_BYTES = 250_000;
+
+async function keep(tab, name) {
+  // The last frame of a transition or of the map.
+  await tab.page.waitForTimeout(600);
+  const bytes = await tab.page.screenshot();
+  await mkdir(path.resolve(root, folder), { recursive: true });
+  await writeFile(path.resolve(root, folder, `${name}.png`), bytes);
+  console.log(`     ${name}.png ${(bytes.length / 1000).toFixed(0)} kB`);
+  assert.ok(bytes.length < MOST_BYTES, `${name}.png has ${bytes.length} bytes`);
+}
+
+async function screenshots(desk) {
+  const tab = await desk.open({ colorScheme: 'light' });
+  const lab = new Lab(tab);
+  await lab.engine();
+  await keep(tab, 'welcome');
+
+  await tab.get('try-it').click();
+  await tab.text('scene-dims', /×/, 60);
+  await lab.step('classes');
+  await tab.page.waitForTimeout(1000);
+  // Forest, water, a roof, rapeseed: spectra that differ.
+  for (const pixel of [[20, 20], [100, 40], [84, 59], [28, 108]]) await lab.click(...pixel);
+  await tab.get('pin-4').waitFor();
+  await lab.hover(14, 70);
+  await keep(tab, 'scene');
+
+  await lab.startTraining();
+  await tab.text('val-oa-value', /at epoch [3-5]0/, 900);
+  await keep(tab, 'training');
+  await lab.finished(900);
+  await tab.page.emulateMedia({ colorScheme: 'dark' });
+  await tab.page.mouse.move(2, 2);
+  await keep(tab, 'map-dark');
+  await tab.page.emulateMedia({ colorScheme: 'light' });
+  await tab.page.setViewportSize({ width: 390, height: 844 });
+  await tab.get('tab-results').click();
+  await tab.get('results').evaluate((element) => element.scrollIntoView());
+  await keep(tab, 'narrow');
+}
+
+if (folder) test('screenshots: the pictures of the README', screenshots, { timeout_s: 2000 });
