@@ -3,9 +3,8 @@
 use super::description::Description;
 use super::gguf::GgufFile;
 use super::safetensors::SafetensorsFile;
-use super::tensor::{TensorInfo, TensorType};
 use super::torch::TorchFile;
-use super::{WeightsError, block};
+use super::{TensorInfo, TensorType, WeightsError, block};
 use crate::scene::{SharedSource, Source};
 
 /// Numbers that are read and decoded at once: in a browser each read costs a call, however short it is.
@@ -94,6 +93,16 @@ pub(super) fn read_run(
         done += wanted;
     }
     Ok(())
+}
+
+/// Values in a tensor of this shape, or `None` where they are more than any weight of HyperSIGMA by far (2³¹), so that no
+/// later product can overflow.
+pub(super) fn count(shape: &[u64]) -> Option<usize> {
+    let count = shape.iter().try_fold(1u64, |count, &side| count.checked_mul(side))?;
+    if count >= 1 << 31 || shape.iter().any(|&side| side >= 1 << 31) {
+        return None;
+    }
+    usize::try_from(count).ok()
 }
 
 /// Checks that numbers `start..start + wanted` exist in a tensor.

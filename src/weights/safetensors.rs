@@ -8,10 +8,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
-use super::WeightsError;
 use super::description::Description;
-use super::read::{TensorFile, check_values, read_run};
-use super::tensor::{TensorInfo, TensorType, count};
+use super::read::{TensorFile, check_values, count, read_run};
+use super::{TensorInfo, TensorType, WeightsError};
 use crate::scene::SharedSource;
 
 /// The header of a complete ViT-H has 0.2 MB, a model saved here up to 1 MB more.

@@ -92,13 +92,3 @@ impl TensorInfo {
         self.shape.contains(&0)
     }
 }
-
-/// Values in a tensor of this shape, or `None` where they are more than any weight of HyperSIGMA by far (2³¹), so that no
-/// later product can overflow.
-pub(super) fn count(shape: &[u64]) -> Option<usize> {
-    let count = shape.iter().try_fold(1u64, |count, &side| count.checked_mul(side))?;
-    if count >= 1 << 31 || shape.iter().any(|&side| side >= 1 << 31) {
-        return None;
-    }
-    usize::try_from(count).ok()
-}

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Read, Seek};
 
-use super::super::WeightsError;
 use super::super::description::Description;
-use super::super::read::{TensorFile, check_values, read_run};
-use super::super::tensor::{TensorInfo, TensorType, count};
+use super::super::read::{TensorFile, check_values, count, read_run};
+use super::super::{TensorInfo, TensorType, WeightsError};
 use super::value::code;
 use super::{ALIGNMENT, ARCHITECTURE, AXES_MAX, MAGIC, VERSION, Value, tensor_type};
 use crate::scene::SharedSource;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::super::tensor::TensorInfo;
+use super::super::TensorInfo;
 use super::value::write_text;
 use super::{ALIGNMENT, AXES_MAX, MAGIC, NAME_MAX, VERSION, Value, code};
 

@@ -7,9 +7,8 @@ mod zip;
 use std::cell::RefCell;
 
 use super::pickle::{Heap, Pickle, Storage, Tensor};
-use super::read::{TensorFile, check_values, read_run};
-use super::tensor::{TensorInfo, count};
-use super::{WeightsError, block};
+use super::read::{TensorFile, check_values, count, read_run};
+use super::{TensorInfo, WeightsError, block};
 use crate::scene::SharedSource;
 
 /// Bytes of one tensor that are held at once when it cannot be read in pieces: deflated, or not in row-major order. The
