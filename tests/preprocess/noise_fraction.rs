@@ -130,7 +130,7 @@ fn pixels_without_data_have_no_neighbours() {
 fn a_scene_without_neighbours_or_noise_still_has_components() {
     let mut cube = scene();
     // A chessboard of data: no two neighbours hold any.
-    for pixel in (0..PIXELS).filter(|pixel| (pixel / COLS + pixel % COLS) % 2 == 0) {
+    for pixel in (0..PIXELS).filter(|pixel| (pixel / COLS + pixel % COLS).is_multiple_of(2)) {
         cube.samples[pixel * BANDS] = f64::NAN;
     }
     let projection = fit(&cube, FitOptions::noise_fractions(2));
