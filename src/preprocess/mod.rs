@@ -18,7 +18,7 @@ use thiserror::Error;
 
 pub use blend::{Blend, Block};
 pub use patches::{mirror_index, mirror_pad, patch};
-pub use pca::{FitOptions, Method, ProjectionFit, fit_projection};
+pub use pca::{BandMoments, FitOptions, Method, ProjectionFit, fit_projection, projection_of_moments};
 pub use projection::{Projected, Projection, Scaling};
 pub use tiling::{Span, Tile, Tiling, tile_owner, tile_starts};
 

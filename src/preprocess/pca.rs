@@ -6,7 +6,7 @@ use super::PreprocessError;
 use super::eigen::{Eigen, symmetric_eigen};
 use super::moments::{Moments, Scan};
 use super::projection::{Projection, Scaling};
-use crate::scene::{Cube, SceneInfo};
+use crate::scene::Cube;
 
 /// What becomes of the spectrum.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,18 @@ pub enum Method {
     NoiseFraction { components: usize, whitening: f64 },
     /// Every usable band for itself, less its mean, divided by its standard deviation.
     Standardise,
+}
+
+impl Method {
+    /// Components that are asked for; `None` where every usable band is one.
+    fn components(&self) -> Option<usize> {
+        match *self {
+            Self::Pca { components, .. }
+            | Self::NoiseAdjusted { components, .. }
+            | Self::NoiseFraction { components, .. } => Some(components),
+            Self::Standardise => None,
+        }
+    }
 }
 
 /// How to prepare a scene.
@@ -128,13 +140,7 @@ impl<'a> ProjectionFit<'a> {
     /// # Errors
     /// [`PreprocessError`] when the scene is empty or no component is asked for.
     pub fn new(cube: &'a dyn Cube, options: FitOptions) -> Result<Self, PreprocessError> {
-        let components = match options.method {
-            Method::Pca { components, .. }
-            | Method::NoiseAdjusted { components, .. }
-            | Method::NoiseFraction { components, .. } => Some(components),
-            Method::Standardise => None,
-        };
-        if components == Some(0) {
+        if options.method.components() == Some(0) {
             return Err(PreprocessError::NoComponents);
         }
         let with_noise = matches!(options.method, Method::NoiseFraction { .. });
@@ -161,7 +167,9 @@ impl<'a> ProjectionFit<'a> {
     /// [`PreprocessError`] when the scene cannot be read, has no data or is constant.
     pub fn finish(mut self) -> Result<Projection, PreprocessError> {
         while self.read_next()? {}
-        project_onto(self.cube.info(), &self.options, self.scan.finish()?)
+        let info = self.cube.info();
+        let wavelengths_nm = info.wavelengths_nm.clone().filter(|list| list.len() == info.bands);
+        project_onto(&info.name, info.bands, wavelengths_nm, &self.options, self.scan.finish()?)
     }
 }
 
@@ -173,8 +181,55 @@ pub fn fit_projection(cube: &dyn Cube, options: &FitOptions) -> Result<Projectio
     ProjectionFit::new(cube, *options)?.finish()
 }
 
+/// Range, mean and covariance of pixels that need not be of one scene: what several scenes on one wavelength grid have in
+/// common.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BandMoments {
+    pub pixels: u64,
+    /// Of all samples.
+    pub min: f64,
+    pub max: f64,
+    /// A band each.
+    pub mean: Vec<f64>,
+    /// `bands × bands`, row-major, divided by n − 1.
+    pub covariance: Vec<f64>,
+}
+
+/// The projection that these statistics suggest for every scene on the grid `wavelengths_nm`, a band each. `name` is used in
+/// errors.
+///
+/// # Errors
+/// [`PreprocessError`] when the method needs more than these statistics or no component is asked for, numbers are missing,
+/// or all pixels are alike.
+pub fn projection_of_moments(
+    name: &str,
+    wavelengths_nm: &[f64],
+    options: &FitOptions,
+    moments: BandMoments,
+) -> Result<Projection, PreprocessError> {
+    let bands = wavelengths_nm.len();
+    if bands == 0 || moments.mean.len() != bands || moments.covariance.len() != bands * bands {
+        return Err(PreprocessError::NoBands { name: name.to_owned(), bands });
+    }
+    if moments.pixels == 0 {
+        return Err(PreprocessError::NoData { name: name.to_owned(), bands });
+    }
+    if options.method.components() == Some(0) {
+        return Err(PreprocessError::NoComponents);
+    }
+    let BandMoments { pixels, min, max, mean, covariance } = moments;
+    let moments = Moments { bands: (0..bands).collect(), pixels, min, max, mean, covariance, noise: None };
+    project_onto(name, bands, Some(wavelengths_nm.to_vec()), options, moments)
+}
+
 /// The directions that the statistics of a scene suggest.
-fn project_onto(info: &SceneInfo, options: &FitOptions, moments: Moments) -> Result<Projection, PreprocessError> {
+fn project_onto(
+    name: &str,
+    scene_bands: usize,
+    wavelengths_nm: Option<Vec<f64>>,
+    options: &FitOptions,
+    moments: Moments,
+) -> Result<Projection, PreprocessError> {
     let n = moments.bands.len();
     // Scaling is affine, so its effect on mean and covariance is exact and needs no pass of its own.
     let scaling = (options.scale && moments.max > moments.min)
@@ -189,11 +244,10 @@ fn project_onto(info: &SceneInfo, options: &FitOptions, moments: Moments) -> Res
     let constant = |band: usize| diagonal[band].sqrt() <= (mean[band].abs() + (offset * factor).abs()) * 1e-14;
     let constant: Vec<bool> = (0..n).map(constant).collect();
     if constant.iter().all(|constant| *constant) {
-        return Err(PreprocessError::Constant { name: info.name.clone() });
+        return Err(PreprocessError::Constant { name: name.to_owned() });
     }
-    let wavelengths_nm = info.wavelengths_nm.clone().filter(|list| list.len() == info.bands);
     let mut projection = Projection {
-        scene_bands: info.bands,
+        scene_bands,
         bands: moments.bands,
         wavelengths_nm,
         pixels: moments.pixels,
@@ -210,7 +264,7 @@ fn project_onto(info: &SceneInfo, options: &FitOptions, moments: Moments) -> Res
             projection.variance = diagonal;
         }
         Method::NoiseAdjusted { components, whitening } | Method::NoiseFraction { components, whitening } => {
-            let fail = || PreprocessError::Eigen { name: info.name.clone() };
+            let fail = || PreprocessError::Eigen { name: name.to_owned() };
             let noise =
                 moments.noise.map(|noise| noise.iter().map(|value| value * factor * factor).collect::<Vec<_>>());
             let map = match noise {
@@ -222,7 +276,7 @@ fn project_onto(info: &SceneInfo, options: &FitOptions, moments: Moments) -> Res
             let eigen = symmetric_eigen(&adjusted, n).ok_or_else(fail)?;
             let kept = eigen.kept(components);
             if kept == 0 {
-                return Err(PreprocessError::Constant { name: info.name.clone() });
+                return Err(PreprocessError::Constant { name: name.to_owned() });
             }
             let variance = &eigen.values[..kept];
             let mean_square = variance.iter().map(|value| value.powf(1.0 - whitening)).sum::<f64>() / kept as f64;
@@ -234,10 +288,10 @@ fn project_onto(info: &SceneInfo, options: &FitOptions, moments: Moments) -> Res
         }
         Method::Pca { components, whiten } => {
             let eigen =
-                symmetric_eigen(&covariance, n).ok_or_else(|| PreprocessError::Eigen { name: info.name.clone() })?;
+                symmetric_eigen(&covariance, n).ok_or_else(|| PreprocessError::Eigen { name: name.to_owned() })?;
             let kept = eigen.kept(components);
             if kept == 0 {
-                return Err(PreprocessError::Constant { name: info.name.clone() });
+                return Err(PreprocessError::Constant { name: name.to_owned() });
             }
             projection.variance = eigen.values[..kept].to_vec();
             projection.components = eigen.vectors[..kept * n].to_vec();

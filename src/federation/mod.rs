@@ -1,0 +1,5 @@
+//! Federated rounds: many labs improve one model, and no scene leaves its tab.
+//!
+//! [`protocol`] is what client and coordinator say to each other; `docs/federation.md` describes it for a third party.
+
+pub mod protocol;
