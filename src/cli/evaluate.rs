@@ -1,7 +1,10 @@
 //! `sigmascope evaluate`: train on every split of a scene, map it, and measure the map; the figures of the page, without
 //! the page.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
 use burn::tensor::{Device, DeviceKind, read_sync};
@@ -12,11 +15,12 @@ use thiserror::Error;
 use crate::labels::{Accuracy, AccuracyError, Class, LabelMap, Split, SplitError, SplitFileError, Spread, Summary};
 use crate::labels::{GroundTruthError, random_split, read_labels, read_split_file};
 use crate::preprocess::{PreprocessError, Projection, fit_projection};
-use crate::scene::{Cube, OpenOptions, SceneError, open_path};
+use crate::scene::{Cube, FileSource, OpenOptions, SceneError, SourceError, open_path};
 use crate::train::{
-    ArtifactError, CubeView, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError, TrainedModel, Trainer,
-    TrainingData, TrainingReport,
+    ArtifactError, BaseWeights, CubeView, Lora, LoraTargets, Mapper, ModelSize, ProjectedScene, TrainConfig,
+    TrainError, TrainedModel, Trainer, TrainingData, TrainingReport, Tuning,
 };
+use crate::weights::{Pretrained, WeightsError};
 
 /// Trains on every split, maps, and prints accuracies: each seed's, their mean and population standard deviation.
 #[derive(Debug, Clone, Args)]
@@ -39,8 +43,20 @@ pub struct EvaluateArgs {
     /// A split file, or `N+M`: N training and M validation pixels a class at random, by seeds 0, 1, …
     #[arg(long)]
     pub split: String,
-    #[arg(long, value_enum, default_value = "nano")]
+    #[arg(long, value_enum, default_value = "nano", conflicts_with = "weights")]
     pub model: Model,
+    /// Start from these weights (.gguf by `sigmascope convert`, or a model saved here); they say the size.
+    #[arg(long)]
+    pub weights: Option<PathBuf>,
+    /// Leave the weights' blocks as they are stored and train adapters of this rank beside them (LoRA).
+    #[arg(long, requires = "weights")]
+    pub lora_rank: Option<usize>,
+    /// The adapters count alpha / rank times; without, alpha is twice the rank.
+    #[arg(long, requires = "lora_rank")]
+    pub lora_alpha: Option<f64>,
+    /// Which projections of a block have adapters.
+    #[arg(long, requires = "lora_rank", value_enum, value_delimiter = ',', default_value = "qkv,proj,fc1,fc2")]
+    pub lora_targets: Vec<LoraTarget>,
     /// The preset for scenes whose classes are hardly larger than a pixel.
     #[arg(long)]
     pub mixed_pixels: bool,
@@ -65,9 +81,12 @@ pub struct EvaluateArgs {
     /// Any other training setting as FIELD=VALUE, for example `learning_rate=1e-3` or `augmentation.jitter=2`.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
-    /// Write the model of the first run to this file.
+    /// Write the model of the first run to this file; with --lora-rank that is an adapter, which needs the weights again.
     #[arg(long)]
     pub save_model: Option<PathBuf>,
+    /// Write it with its adapters merged into the weights to this file, which needs no other.
+    #[arg(long)]
+    pub save_merged: Option<PathBuf>,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -93,6 +112,19 @@ impl From<Model> for ModelSize {
             Model::Huge => Self::Huge,
         }
     }
+}
+
+/// A projection of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LoraTarget {
+    /// Query, key and value.
+    Qkv,
+    /// The output of the attention.
+    Proj,
+    /// The MLP's way up.
+    Fc1,
+    /// The MLP's way down.
+    Fc2,
 }
 
 /// Where to compute.
@@ -130,6 +162,10 @@ pub enum EvaluateError {
     Accuracy(#[from] AccuracyError),
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     #[error("{path} could not be read ({reason}); check the path")]
     Read { path: PathBuf, reason: String },
     #[error("{path} could not be written ({reason}); choose another place")]
@@ -164,6 +200,10 @@ pub struct Report {
     pub split: String,
     pub device: Compute,
     pub parameters: u64,
+    /// Those that were trained.
+    pub trained: u64,
+    /// What the runs started from.
+    pub base: Option<BaseWeights>,
     pub config: TrainConfig,
     pub classes: Vec<String>,
     pub prepare_s: f64,
@@ -185,7 +225,11 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<String, EvaluateError> {
 /// # Errors
 /// As [`evaluate`].
 pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
-    let mut config = configuration(args)?;
+    let pretrained = match &args.weights {
+        None => None,
+        Some(path) => Some(Rc::new(Pretrained::open(Rc::new(FileSource::open(path)?))?)),
+    };
+    let mut config = configuration(args, pretrained.as_deref())?;
     let started = Instant::now();
     let options = |variable: &Option<String>| OpenOptions { variable: variable.clone(), ..OpenOptions::default() };
     let cube = open_path(&args.scene, args.data.as_deref(), &options(&args.variable))?;
@@ -211,16 +255,15 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
         config.epochs = TrainConfig::epochs_for(config.size, splits[first].train.len());
     }
     let mut runs = Vec::with_capacity(chosen.len());
-    let mut parameters = 0;
+    let mut info = None;
     for index in chosen {
         let config = TrainConfig { seed: config.seed + index as u64, ..config.clone() };
-        let (run, model) = run(args, cube.as_ref(), &projection, config, &splits[index], &labels.classes)?;
-        parameters = model.info().parameters;
-        if let Some(path) = args.save_model.as_ref().filter(|_| runs.is_empty()) {
-            let bytes = model.to_bytes()?;
-            std::fs::write(path, bytes)
-                .map_err(|error| EvaluateError::Write { path: path.clone(), reason: error.to_string() })?;
+        let scene = (cube.as_ref(), &projection);
+        let (run, model) = run(args, scene, config, &splits[index], &labels.classes, pretrained.as_ref())?;
+        if runs.is_empty() {
+            save(args, &model)?;
         }
+        info = Some(model.info());
         eprintln!(
             "{}: OA {:.2} AA {:.2} kappa {:.2}, {:.0} s training, {:.0} s mapping",
             run.split,
@@ -237,7 +280,9 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
         scene: cube.info().name.clone(),
         split: args.split.clone(),
         device: args.device,
-        parameters,
+        parameters: info.as_ref().map_or(0, |info| info.parameters),
+        trained: info.as_ref().map_or(0, |info| info.trained),
+        base: info.and_then(|info| info.base),
         config,
         classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
         prepare_s,
@@ -246,14 +291,32 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
     })
 }
 
+/// Writes the files that were asked for.
+fn save(args: &EvaluateArgs, model: &TrainedModel) -> Result<(), EvaluateError> {
+    let refuse = |path: &PathBuf| {
+        let path = path.clone();
+        move |error: std::io::Error| EvaluateError::Write { path, reason: error.to_string() }
+    };
+    if let Some(path) = &args.save_model {
+        std::fs::write(path, model.to_bytes()?).map_err(refuse(path))?;
+    }
+    if let Some(path) = &args.save_merged {
+        let mut file = File::create(path).map_err(refuse(path))?;
+        for piece in model.merged()? {
+            file.write_all(&piece?).map_err(refuse(path))?;
+        }
+    }
+    Ok(())
+}
+
 /// Trains, maps and measures one split.
 fn run(
     args: &EvaluateArgs,
-    cube: &dyn Cube,
-    projection: &Projection,
+    (cube, projection): (&dyn Cube, &Projection),
     config: TrainConfig,
     split: &Split,
     classes: &[Class],
+    pretrained: Option<&Rc<Pretrained>>,
 ) -> Result<(Run, TrainedModel), EvaluateError> {
     let view = CubeView { cube, projection };
     let (rows, cols) = view.size();
@@ -261,7 +324,13 @@ fn run(
     let started = Instant::now();
     let mut data = TrainingData::new(&view, projection.len(), classes.len(), split, &config)?;
     data.read_all(&view)?;
-    let mut trainer = Trainer::new(config.clone(), data, &device)?;
+    let mut trainer = Trainer::starting_from(config.clone(), data, &device, pretrained)?;
+    if let Some(pretrained) = pretrained {
+        let report = pretrained.report(trainer.shape())?;
+        let counts = report.counts.iter().filter(|counts| counts.tensors > 0);
+        let counts: Vec<String> = counts.map(|own| format!("{} {}", own.tensors, own.status.name())).collect();
+        eprintln!("  {}: {} tensors", pretrained.name(), counts.join(", "));
+    }
     let mut final_loss = f32::NAN;
     while let Some(epoch) = read_sync(trainer.epoch())? {
         final_loss = epoch.loss;
@@ -315,9 +384,24 @@ fn splits(args: &EvaluateArgs, labels: LabelMap) -> Result<(Vec<Split>, LabelMap
 }
 
 /// The preset of the size with everything that the command line changes.
-fn configuration(args: &EvaluateArgs) -> Result<TrainConfig, EvaluateError> {
+fn configuration(args: &EvaluateArgs, pretrained: Option<&Pretrained>) -> Result<TrainConfig, EvaluateError> {
     let preset = if args.mixed_pixels { TrainConfig::for_mixed_pixels } else { TrainConfig::preset };
     let mut config = preset(args.model.into());
+    if let Some(pretrained) = pretrained {
+        config.adopt(pretrained);
+        config = preset(config.size);
+        config.adopt(pretrained);
+    }
+    if let Some(rank) = args.lora_rank {
+        let has = |target| args.lora_targets.contains(&target);
+        let targets = LoraTargets {
+            qkv: has(LoraTarget::Qkv),
+            proj: has(LoraTarget::Proj),
+            fc1: has(LoraTarget::Fc1),
+            fc2: has(LoraTarget::Fc2),
+        };
+        config.tuning = Tuning::Lora(Lora { rank, alpha: args.lora_alpha.unwrap_or(2.0 * rank as f64), targets });
+    }
     if let Some(epochs) = args.epochs {
         config.epochs = epochs;
     }
@@ -344,7 +428,13 @@ fn with_setting(config: &TrainConfig, given: &str) -> Result<TrainConfig, String
 
 fn table(report: &Report) -> String {
     let mut lines = vec![
-        format!("{}, {}, {} parameters", report.scene, report.split, report.parameters),
+        match &report.base {
+            None => format!("{}, {}, {} parameters", report.scene, report.split, report.parameters),
+            Some(base) => format!(
+                "{}, {}, {} parameters, {} trained, from {}",
+                report.scene, report.split, report.parameters, report.trained, base.name
+            ),
+        },
         format!("{:<44} {:>6} {:>6} {:>6} {:>8} {:>8}", "split", "OA %", "AA %", "kappa", "train s", "map s"),
     ];
     for run in &report.runs {

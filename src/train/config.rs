@@ -97,6 +97,16 @@ pub enum Tuning {
     Lora(Lora),
 }
 
+impl Tuning {
+    /// The adapters, if there are any.
+    pub fn lora(&self) -> Option<Lora> {
+        match self {
+            Self::Full => None,
+            Self::Lora(lora) => Some(*lora),
+        }
+    }
+}
+
 /// Low-rank adapters (LoRA, arXiv 2106.09685): W + (alpha / rank) · B · A.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

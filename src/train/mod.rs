@@ -8,8 +8,10 @@ mod config;
 mod info;
 
 pub use config::{Augmentation, ConfigError, Input, Lora, LoraTargets, ModelSize, TrainConfig, Tuning};
-pub use info::ModelInfo;
+pub use info::{BaseWeights, ModelInfo};
 
+#[cfg(feature = "model")]
+mod adapter;
 #[cfg(feature = "model")]
 mod area;
 #[cfg(feature = "model")]
@@ -45,6 +47,7 @@ mod trainer;
 
 #[cfg(feature = "model")]
 pub use {
+    adapter::Merged,
     artifact::{ArtifactError, Description, TrainedModel, TrainingReport},
     data::{CubeView, ProjectedScene, TrainingData},
     error::TrainError,

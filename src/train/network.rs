@@ -69,6 +69,6 @@ pub fn start(
     if pretrained.is_none() && config.tuning != Tuning::Full {
         return Err(TrainError::NothingToAdapt);
     }
-    let mut start = Start::new(pretrained, shape, &config.tuning, config.seed)?;
+    let mut start = Start::new(pretrained, shape, config.tuning.lora(), config.seed)?;
     HyperSigma::new(shape, &mut start, device).map_err(|error| TrainError::Network(error.to_string()))
 }

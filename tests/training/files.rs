@@ -10,7 +10,7 @@ use sigmascope::train::{Description, Mapper, TrainConfig, TrainedModel, Training
 
 use crate::fields::{CLASSES, COMPONENTS, Fields, classes, config, trained, trainer};
 
-fn projection() -> Projection {
+pub fn projection() -> Projection {
     Projection {
         scene_bands: 9,
         bands: (0..9).collect(),
@@ -32,7 +32,7 @@ fn model(scene: &Fields, config: &TrainConfig) -> TrainedModel {
     read_sync(TrainedModel::new(&trainer, projection(), classes(), &info(9), report)).unwrap()
 }
 
-fn info(bands: usize) -> SceneInfo {
+pub fn info(bands: usize) -> SceneInfo {
     SceneInfo {
         name: "fields".into(),
         format: Format::Teaching,

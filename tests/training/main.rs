@@ -4,3 +4,4 @@ mod fields;
 mod files;
 mod mapping;
 mod runs;
+mod tuning;
