@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::artifact::ArtifactError;
-use super::config::Lora;
 use super::info::BaseWeights;
 use super::start::Start;
+use super::tuning::Lora;
 use crate::model::{Config, NamedValues, ParameterError, ParameterSource, StoredWeights, names};
 use crate::weights::Pretrained;
 

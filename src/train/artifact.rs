@@ -12,11 +12,12 @@ use serde_json::{Number, Value};
 use thiserror::Error;
 
 use super::adapter::{Merged, Saved, check_base, contents};
-use super::config::{ConfigError, Lora, TrainConfig};
+use super::config::{ConfigError, TrainConfig};
 use super::error::TrainError;
 use super::info::{BaseWeights, ModelInfo};
 use super::start::Start;
 use super::trainer::{EpochReport, Trainer};
+use super::tuning::Lora;
 use crate::labels::Class;
 use crate::model::names;
 use crate::model::{Config, HyperSigma, ModelError, NamedValues, ParameterSource, SafetensorsSource, Task};

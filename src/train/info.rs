@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Lora, TrainConfig};
+use super::config::TrainConfig;
+use super::tuning::Lora;
 use crate::labels::Class;
 
 /// The weights file that a training started from.

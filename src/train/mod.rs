@@ -6,9 +6,11 @@
 
 mod config;
 mod info;
+mod tuning;
 
-pub use config::{Augmentation, ConfigError, Input, Lora, LoraTargets, ModelSize, TrainConfig, Tuning};
+pub use config::{Augmentation, ConfigError, Input, ModelSize, TrainConfig};
 pub use info::{BaseWeights, ModelInfo};
+pub use tuning::{Lora, LoraTargets, Tuning};
 
 #[cfg(feature = "model")]
 mod adapter;

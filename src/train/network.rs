@@ -2,11 +2,12 @@
 
 use burn::tensor::Device;
 
-use super::config::{ModelSize, TrainConfig, Tuning};
+use super::config::{ModelSize, TrainConfig};
 use super::error::TrainError;
 use super::optimizer::EncoderDepth;
 use super::parameters::{Named, Names};
 use super::start::Start;
+use super::tuning::Tuning;
 use crate::model::{Config, HyperSigma, Parameter, Task};
 use crate::weights::{Pretrained, Target};
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::config::{Lora, ModelSize, TrainConfig};
+use super::config::{ModelSize, TrainConfig};
+use super::tuning::Lora;
 use crate::kernels::quantized::WeightKind;
 use crate::model::{Config, Initializer, ParameterError, ParameterSource, StoredWeights};
 use crate::weights::{Description, Pretrained, Take, TensorType, WeightsError};
