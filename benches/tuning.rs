@@ -1,5 +1,8 @@
-//! Memory and time of one training step of ViT-B on the CPU, everything trained or LoRA over frozen Q8_0, as JSON lines:
+//! Memory and time of training ViT-B on the CPU, everything or LoRA over frozen Q8_0, as JSON lines:
 //! `cargo bench --profile dev --bench tuning [part of a case's name]`. The machine needs 8 GB.
+//!
+//! `step_…`: one whole step, tile 128 × 128, patch 8. `gradients_…`: only the gradients, with finer patches too, on one tape, on
+//! burn's checkpointing tape, and block by block.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Range;
@@ -7,12 +10,12 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-use burn::tensor::{Device, read_sync};
+use burn::tensor::{Device, Tensor, TensorData, read_sync};
 use sigmascope::labels::{LabelledPixel, Split};
-use sigmascope::model::{Config, HyperSigma, Task, formula};
+use sigmascope::model::{Config, HyperSigma, Pass, Task, formula};
 use sigmascope::preprocess::{PreprocessError, Projected};
 use sigmascope::scene::MemorySource;
-use sigmascope::train::{Lora, ModelSize, ProjectedScene, TrainConfig, Trainer, TrainingData, Tuning};
+use sigmascope::train::{Lora, ModelSize, ProjectedScene, Start, TrainConfig, Trainer, TrainingData, Tuning};
 use sigmascope::weights::{Checkpoint, Conversion, ConversionOptions, Pretrained, Quantization};
 
 const SIDE: usize = 128;
@@ -89,29 +92,58 @@ fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let pretrained = base();
     let lora = Tuning::Lora(Lora::default());
-    for (name, tuning, patch) in [
-        ("base_full", Tuning::Full, 8),
-        ("base_lora", lora.clone(), 8),
-        ("base_lora_patch_4", lora.clone(), 4),
-        ("base_lora_patch_2", lora, 2),
-    ] {
+    for (name, tuning) in [("full", Tuning::Full), ("lora", lora.clone())] {
         for checkpointing in [false, true] {
-            let name = format!("{name}{}", if checkpointing { "_checkpointing" } else { "" });
-            if !name.contains(&wanted) {
-                continue;
+            let name = format!("step_{name}{}", if checkpointing { "_by_block" } else { "" });
+            if name.contains(&wanted) {
+                let preset = TrainConfig::preset(ModelSize::Base);
+                let config = TrainConfig { tile: SIDE, tuning: tuning.clone(), checkpointing, epochs: 9, ..preset };
+                step(&name, config, &pretrained);
             }
-            let preset = TrainConfig::preset(ModelSize::Base);
-            let config = TrainConfig {
-                tile: SIDE,
-                patch: Some(patch),
-                tuning: tuning.clone(),
-                checkpointing,
-                epochs: 9,
-                ..preset
-            };
-            step(&name, config, &pretrained);
         }
     }
+    for patch in [8, 4, 2] {
+        for method in [Method::Tape, Method::Balanced, Method::ByBlock] {
+            let name = format!("gradients_patch_{patch}_{method:?}").to_lowercase();
+            if name.contains(&wanted) {
+                gradients(&name, patch, method, lora.lora(), &pretrained);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Method {
+    Tape,
+    Balanced,
+    ByBlock,
+}
+
+/// Loss and gradients of the adapted network on one tile.
+fn gradients(name: &str, patch: usize, method: Method, lora: Option<Lora>, pretrained: &Pretrained) {
+    let shape = Config { patch, ..Config::base(Task::Segmentation, [SIDE, SIDE], COMPONENTS, CLASSES) };
+    let device = Device::flex().autodiff();
+    let device = if method == Method::Balanced { device.gradient_checkpointing() } else { device };
+    let mut start = Start::new(Some(pretrained), &shape, lora, 1).expect("a plan");
+    let network = HyperSigma::new(&shape, &mut start, &device).expect("a network");
+    let x = TensorData::new(formula::input(COMPONENTS * SIDE * SIDE), [1, COMPONENTS, SIDE, SIDE]);
+    let x = Tensor::<4>::from_data(x, &device);
+    let loss = |logits: Tensor<4>| (logits.clone() * logits).mean();
+    let before = HELD.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let start = Instant::now();
+    let pass = &mut Pass::evaluation();
+    let gradients = match method {
+        Method::ByBlock => network.gradients_by_block(x, pass, loss).1,
+        Method::Tape | Method::Balanced => loss(network.forward_with(x, pass)).backward(),
+    };
+    let (peak, seconds) = (PEAK.load(Relaxed) - before, start.elapsed().as_secs_f64());
+    let sum: f32 = read_sync(network.gradients(&gradients)).expect("the CPU does not fail")[0].values.iter().sum();
+    println!("{}", serde_json::json!({ "case": name, "peak_mib": mib(peak), "seconds": seconds, "sum": sum }));
+}
+
+fn mib(bytes: usize) -> f64 {
+    (bytes as f64 / 1048576.0).round()
 }
 
 /// One step to create what stays, then one that is measured.
@@ -132,7 +164,6 @@ fn step(name: &str, config: TrainConfig, pretrained: &Rc<Pretrained>) {
     let trained: usize = network.parameters().iter().map(|parameter| parameter.len()).sum();
     let adapters = network.parameters().iter().filter(|parameter| parameter.name.contains("lora_"));
     let adapters: usize = adapters.map(|parameter| parameter.len()).sum();
-    let mib = |bytes: usize| (bytes as f64 / 1048576.0).round();
     let line = serde_json::json!({
         "case": name,
         "parameters": trainer.shape().parameter_count(),

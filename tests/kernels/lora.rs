@@ -169,7 +169,6 @@ fn adapters_learn_what_the_merged_weights_would() {
                     }
                     _ => merged[name].values.clone(),
                 };
-                let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
                 let off = deviation(&found.values, &expected).unwrap().rel_l2;
                 assert!(off <= allowed, "the gradient of {name} over {kind:?} is off by {off:e} on {device:?}");
             }
@@ -186,10 +185,9 @@ fn gradients_block_by_block_are_the_same() {
         for weights in [Weights::Adapted(WeightKind::Q8_0), Weights::Merged] {
             let (loss, whole) = gradients(weights, false, &device);
             let (own_loss, by_block) = gradients(weights, true, &device);
-            assert_eq!(own_loss, loss);
+            assert!((own_loss - loss).abs() <= 1e-5 * loss, "{own_loss} {loss}");
             for (name, found) in &by_block {
-                let expected: Vec<f64> = whole[name].values.iter().map(|value| f64::from(*value)).collect();
-                let off = deviation(&found.values, &expected).unwrap().rel_l2;
+                let off = deviation(&found.values, &whole[name].values).unwrap().rel_l2;
                 assert!(off <= 1e-5, "the gradient of {name} is off by {off:e} on {device:?}");
             }
         }

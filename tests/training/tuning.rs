@@ -23,13 +23,13 @@ fn open(name: &str, bytes: &[u8]) -> Rc<Pretrained> {
     Rc::new(Pretrained::open(source(name, bytes.to_vec())).unwrap())
 }
 
-/// Encoders as safetensors, as the official pre-training has them: nothing of the head, and no sampling offsets.
+/// Encoders as safetensors, as the official pre-training has them: no sampling offsets, no pyramid, nothing of the head.
 fn encoders(seed: u64) -> Vec<u8> {
     let shape = Config::nano(Task::Segmentation, [32, 32], COMPONENTS, CLASSES);
     let network = HyperSigma::fresh(&shape, seed, &Device::flex()).unwrap();
     let values = read_sync(network.values()).unwrap();
-    let kept =
-        values.iter().filter(|tensor| tensor.name.contains("_encoder.") && !tensor.name.contains("sampling_offsets"));
+    let lacks = |name: &str| ["sampling_offsets", "fpn", "l1"].iter().any(|part| name.contains(part));
+    let kept = values.iter().filter(|tensor| tensor.name.contains("_encoder.") && !lacks(&tensor.name));
     safetensors::serialize(kept.map(|tensor| (tensor.name.as_str(), tensor)), None).unwrap()
 }
 
