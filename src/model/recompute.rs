@@ -28,11 +28,11 @@ impl HyperSigma {
     ) -> (Tensor<1>, Gradients) {
         // Noise is drawn in the order of the ordinary pass: spectral blocks, spatial blocks, head.
         let plain = self.valid();
-        let (spectrum, tokens) = plain.spectral.embed(x.clone().inner(), pass);
+        let (spectrum, tokens) = plain.spectral.to_tokens(x.clone().inner(), pass);
         let mut spectral =
             Encoder { blocks: self.spectral.blocks(), tokens, step: SpectralEncoder::step, entries: vec![] };
         let spectrum = spectral.forward(plain.spectral.blocks(), spectrum, pass, |_, _| {});
-        let (patches, tokens) = plain.spatial.embed(x.clone().inner(), pass);
+        let (patches, tokens) = plain.spatial.to_tokens(x.clone().inner(), pass);
         let mut spatial =
             Encoder { blocks: self.spatial.blocks(), tokens, step: SpatialEncoder::step, entries: vec![] };
         let mut taken = Vec::new();
@@ -49,12 +49,12 @@ impl HyperSigma {
 
         let above = spectrum.grad_remove(&mut gradients).map(|gradient| (spectral.blocks.len() - 1, gradient));
         if let Some(below) = spectral.backward(above.into_iter().collect(), &mut gradients) {
-            let (embedded, _) = self.spectral.embed(x.clone(), &mut Pass::evaluation());
+            let (embedded, _) = self.spectral.to_tokens(x.clone(), &mut Pass::evaluation());
             pull(embedded, below, &self.spectral, &mut gradients);
         }
         let above = taken.iter().filter_map(|(index, _, x)| Some((*index, x.grad_remove(&mut gradients)?))).collect();
         if let Some(below) = spatial.backward(above, &mut gradients) {
-            let (embedded, _) = self.spatial.embed(x, &mut Pass::evaluation());
+            let (embedded, _) = self.spatial.to_tokens(x, &mut Pass::evaluation());
             pull(embedded, below, &self.spatial, &mut gradients);
         }
         (loss, gradients)

@@ -45,7 +45,7 @@ impl SpatialEncoder {
 
     /// `[B, C, H, W]` → four features, shallowest first.
     pub fn forward(&self, x: Tensor<4>, pass: &mut Pass) -> Vec<Feature<'_>> {
-        let (mut x, tokens) = self.embed(x, pass); // [B * N, D]
+        let (mut x, tokens) = self.to_tokens(x, pass); // [B * N, D]
         let mut features = Vec::with_capacity(4);
         for (i, block) in self.blocks.iter().enumerate() {
             x = Self::step(block, i, x, tokens, pass); // [B * N, D]
@@ -59,7 +59,7 @@ impl SpatialEncoder {
     }
 
     /// `[B, C, H, W]` → tokens with their places, `[B * N, D]`.
-    pub(super) fn embed(&self, x: Tensor<4>, pass: &mut Pass) -> (Tensor<2>, Tokens) {
+    pub(super) fn to_tokens(&self, x: Tensor<4>, pass: &mut Pass) -> (Tensor<2>, Tokens) {
         let (x, tokens) = self.patch_embed.forward(x); // [B * N, D]
         let (batch, count, dim) = (tokens.batch, tokens.count(), x.dims()[1]);
         let x = x.reshape([batch, count, dim]); // [B, N, D]

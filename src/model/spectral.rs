@@ -47,7 +47,7 @@ impl SpectralEncoder {
 
     /// `[B, C, H, W]` → one number a token, `[B, T]`.
     pub fn forward(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<2> {
-        let (mut x, tokens) = self.embed(x, pass); // [B * T, D]
+        let (mut x, tokens) = self.to_tokens(x, pass); // [B * T, D]
         for (i, block) in self.blocks().iter().enumerate() {
             x = Self::step(block, i, x, tokens, pass); // [B * T, D]
         }
@@ -62,7 +62,7 @@ impl SpectralEncoder {
     }
 
     /// `[B, C, H, W]` → tokens with their places, `[B * T, D]`.
-    pub(super) fn embed(&self, x: Tensor<4>, pass: &mut Pass) -> (Tensor<2>, Tokens) {
+    pub(super) fn to_tokens(&self, x: Tensor<4>, pass: &mut Pass) -> (Tensor<2>, Tokens) {
         let [batch, bands, height, width] = x.dims();
         let [count, _] = self.pooling.dims();
         let pixels = height * width;
