@@ -96,6 +96,7 @@ fn contradictions_in_a_model_file_are_found() {
         ("none that is trained here", |d| d.shape.rows = 1 << 40),
         ("bytes", |d| d.shape.embed_dim = 4800),
         ("patch", |d| d.shape.patch = 3),
+        ("not of which weights", |d| d.adapter = true),
         ("nothing", |_| ()),
     ]);
     for (expected, spoil) in spoil {

@@ -19,12 +19,12 @@ fn source(name: &str, bytes: Vec<u8>) -> SharedSource {
     Rc::new(MemorySource::new(name, bytes))
 }
 
-fn open(name: &str, bytes: &[u8]) -> Rc<Pretrained> {
+pub fn open(name: &str, bytes: &[u8]) -> Rc<Pretrained> {
     Rc::new(Pretrained::open(source(name, bytes.to_vec())).unwrap())
 }
 
 /// Encoders as safetensors, as the official pre-training has them: no sampling offsets, no pyramid, nothing of the head.
-fn encoders(seed: u64) -> Vec<u8> {
+pub fn encoders(seed: u64) -> Vec<u8> {
     let shape = Config::nano(Task::Segmentation, [32, 32], COMPONENTS, CLASSES);
     let network = HyperSigma::fresh(&shape, seed, &Device::flex()).unwrap();
     let values = read_sync(network.values()).unwrap();
@@ -33,7 +33,7 @@ fn encoders(seed: u64) -> Vec<u8> {
     safetensors::serialize(kept.map(|tensor| (tensor.name.as_str(), tensor)), None).unwrap()
 }
 
-fn gguf(safetensors: Vec<u8>, quantization: Quantization) -> Vec<u8> {
+pub fn gguf(safetensors: Vec<u8>, quantization: Quantization) -> Vec<u8> {
     let checkpoint = Checkpoint::open(&[source("encoders.safetensors", safetensors)], None).unwrap();
     let options = ConversionOptions { quantization, ..ConversionOptions::default() };
     let mut conversion = Conversion::new(checkpoint, &options).unwrap();
