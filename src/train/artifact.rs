@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 use thiserror::Error;
 
-use super::adapter::{Merged, Saved, check_base, contents};
+use super::adapter::{Merged, Saved, check_base};
 use super::config::{ConfigError, TrainConfig};
 use super::error::TrainError;
 use super::info::{BaseWeights, ModelInfo};
@@ -168,7 +168,7 @@ impl Description {
     /// Name and shape of everything that the file can hold, in official order, and whether it must.
     fn contents(&self) -> Vec<(String, Vec<usize>, bool)> {
         match self.lora() {
-            Some(lora) => contents(&self.shape, lora),
+            Some(lora) => lora.parameters(&self.shape),
             None => names::live(&self.shape).into_iter().map(|(name, shape)| (name, shape, true)).collect(),
         }
     }

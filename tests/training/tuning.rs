@@ -201,6 +201,9 @@ fn adapters_are_saved_opened_and_merged() {
     assert_eq!(info.adapter, lora().tuning.lora());
     assert_eq!(info.base.as_ref().map(|base| base.name.as_str()), Some("base.gguf"));
     assert_eq!(info.trained as usize, weights(&trainer).len());
+    let takes = base.plan(trainer.shape()).unwrap().takes;
+    let taken = |name: &str| takes.iter().any(|take| take.name == name);
+    assert_eq!(info.trained as usize, lora().tuning.trained(trainer.shape(), taken));
     assert!(info.trained < info.parameters);
 
     // The file is nothing without its base, and says which one it wants.
