@@ -175,7 +175,7 @@ pub enum Event {
         mime: String,
         bytes: serde_bytes::ByteBuf,
     },
-    ModelOpened(ModelInfo),
+    ModelOpened(Box<ModelInfo>),
     BenchResult(BenchResult),
     /// The GPU is gone. The page restarts the worker and resumes from the last checkpoint.
     DeviceLost {

@@ -334,7 +334,7 @@ impl TrainedModel {
 
     /// What the page shows of it.
     pub fn info(&self) -> ModelInfo {
-        let Description { config, shape, projection, classes, scene, base, .. } = &self.description;
+        let Description { config, shape, projection, classes, scene, base, adapter, .. } = &self.description;
         ModelInfo {
             config: config.clone(),
             bands: projection.scene_bands,
@@ -342,8 +342,8 @@ impl TrainedModel {
             parameters: shape.parameter_count() as u64,
             trained: self.weights.iter().map(|tensor| tensor.values.len() as u64).sum(),
             scene: scene.clone(),
-            base: base.clone(),
-            adapter: self.description.lora(),
+            base: base.clone().map(Box::new),
+            adapter: *adapter,
         }
     }
 }

@@ -36,7 +36,7 @@ pub async fn give(store: Store, bytes: Vec<u8>, origin: String) -> Result<(), St
     match link::call(command, &[]).await {
         Ok(Event::ModelOpened(info)) => {
             store.config.set(info.config.clone());
-            store.model.set(Some(Model { info: Some(info), origin, bytes }));
+            store.model.set(Some(Model { info: Some(*info), origin, bytes }));
             Ok(())
         }
         Ok(_) => Ok(()),
