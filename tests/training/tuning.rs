@@ -189,6 +189,27 @@ fn computing_blocks_again_changes_no_run() {
 }
 
 #[test]
+fn adapters_learn_the_same_on_a_gpu() {
+    let Ok(gpu) = Device::wgpu_options().init() else {
+        println!("SKIP adapters on a GPU: no Vulkan adapter");
+        return;
+    };
+    let scene = Fields::new(14, 13);
+    let base = open("base.gguf", &gguf(encoders(5), Quantization::Q8_0));
+    let config = TrainConfig { tile: 16, epochs: 3, validate_every: 3, ..lora() };
+    let run = |device: &Device| {
+        let data = data(&scene, &config, &scene.split(4, 2));
+        let mut trainer = Trainer::starting_from(config.clone(), data, device, Some(&base)).unwrap();
+        trained(&mut trainer, 3).0
+    };
+    let (cpu, gpu) = (run(&Device::flex()), run(&gpu));
+    assert_eq!(cpu.len(), 3);
+    for (cpu, gpu) in cpu.iter().zip(&gpu) {
+        assert!((cpu - gpu).abs() < 2e-3 * cpu.abs(), "{cpu} {gpu}");
+    }
+}
+
+#[test]
 fn adapters_are_saved_opened_and_merged() {
     let bytes = gguf(encoders(5), Quantization::Q8_0);
     let base = open("base.gguf", &bytes);
