@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::quantized::{self, QuantizedRun};
 use crate::labels::{Accuracy, AccuracyError, Class, LabelMap, Split, SplitError, SplitFileError, Spread, Summary};
 use crate::labels::{GroundTruthError, random_split, read_labels, read_split_file};
 use crate::preprocess::{PreprocessError, Projection, fit_projection};
@@ -17,6 +18,7 @@ use crate::train::{
     ArtifactError, CubeView, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError, TrainedModel, Trainer,
     TrainingData, TrainingReport,
 };
+use crate::weights::Quantization;
 
 /// Trains on every split, maps, and prints accuracies: each seed's, their mean and population standard deviation.
 #[derive(Debug, Clone, Args)]
@@ -68,6 +70,9 @@ pub struct EvaluateArgs {
     /// Write the model of the first run to this file.
     #[arg(long)]
     pub save_model: Option<PathBuf>,
+    /// Also map with the trained network's projections quantized: `f16`, `q8_0`, `q4_0`, separated by commas.
+    #[arg(long, value_delimiter = ',', value_parser = quantized::quantization)]
+    pub quantizations: Vec<Quantization>,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -155,6 +160,9 @@ pub struct Run {
     pub final_loss: f32,
     pub train_s: f64,
     pub map_s: f64,
+    /// The same network, quantized.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quantized: Vec<QuantizedRun>,
 }
 
 /// What `--json` prints.
@@ -290,8 +298,9 @@ fn run(
     let map_s = started.elapsed().as_secs_f64();
 
     let accuracy = Accuracy::of_map(&map.labels, &split.test, classes.len())?;
+    let quantized = quantized::maps(&model, &args.quantizations, &view, &map, split, &device)?;
     let seed = config.seed;
-    let run = Run { split: split.name.clone(), seed, accuracy, best_epoch, final_loss, train_s, map_s };
+    let run = Run { split: split.name.clone(), seed, accuracy, best_epoch, final_loss, train_s, map_s, quantized };
     Ok((run, model))
 }
 
@@ -362,6 +371,7 @@ fn table(report: &Report) -> String {
             percent(&summary.average),
             percent(&summary.kappa)
         ));
+        lines.extend(quantized::table(report.runs.iter().map(|run| (&run.accuracy, run.quantized.as_slice()))));
         for (name, producers) in report.classes.iter().zip(&summary.producers) {
             if let Some(producers) = producers {
                 lines.push(format!("  {name:<40} {}", percent(producers)));

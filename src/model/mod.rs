@@ -48,6 +48,8 @@ mod projection;
 #[cfg(feature = "model")]
 mod pyramid;
 #[cfg(feature = "model")]
+mod quantizing;
+#[cfg(feature = "model")]
 mod segmentation;
 #[cfg(feature = "model")]
 mod sem;
@@ -68,5 +70,6 @@ pub use {
     network::{HyperSigma, ModelError},
     parameters::{Builder, Layout, Parameter, ParameterError, ParameterSource, StoredWeights},
     pass::{Intermediate, Pass, Trace},
+    quantizing::Quantizing,
     upsample::{Upsample, adaptive_average},
 };

@@ -16,10 +16,11 @@ use super::trainer::{EpochReport, Trainer};
 use crate::labels::Class;
 use crate::model::names;
 use crate::model::{
-    Config, HyperSigma, ModelError, NamedValues, ParameterError, ParameterSource, SafetensorsSource, Task,
+    Config, HyperSigma, ModelError, NamedValues, ParameterError, ParameterSource, Quantizing, SafetensorsSource, Task,
 };
 use crate::preprocess::{PreprocessError, Projection};
 use crate::scene::SceneInfo;
+use crate::weights::Quantization;
 
 /// The key of our JSON in the header of the file.
 const KEY: &str = "sigmascope";
@@ -217,6 +218,16 @@ impl TrainedModel {
     pub fn network(&self, device: &Device) -> Result<HyperSigma, TrainError> {
         let by_name = self.weights.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
         HyperSigma::new(&self.description.shape, &mut Weights(by_name), device)
+            .map_err(|error| TrainError::Network(error.to_string()))
+    }
+
+    /// The network on `device` with its projections quantized, as a weights file would hold them, and frozen.
+    ///
+    /// # Errors
+    /// [`TrainError::Network`] when F16 cannot hold a weight, or weights and shape contradict each other.
+    pub fn network_stored(&self, quantization: Quantization, device: &Device) -> Result<HyperSigma, TrainError> {
+        let mut weights = Weights(self.weights.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect());
+        HyperSigma::new(&self.description.shape, &mut Quantizing::new(&mut weights, quantization), device)
             .map_err(|error| TrainError::Network(error.to_string()))
     }
 
