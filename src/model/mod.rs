@@ -50,6 +50,8 @@ mod pyramid;
 #[cfg(feature = "model")]
 mod quantizing;
 #[cfg(feature = "model")]
+mod recompute;
+#[cfg(feature = "model")]
 mod segmentation;
 #[cfg(feature = "model")]
 mod sem;

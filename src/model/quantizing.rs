@@ -6,7 +6,8 @@ use crate::kernels::quantized::{BLOCK, WeightKind};
 use crate::weights::{Quantization, TensorType, decode, encode};
 
 /// Parameters of another source: projections stay quantized (and frozen), other matrices that a file would quantize are
-/// rounded as it would round them, everything small is left alone ([`Quantization::of`]).
+/// rounded as it would round them, everything small is left alone ([`Quantization::of`]), and what the other source keeps
+/// stored stays as it is.
 pub struct Quantizing<'a> {
     source: &'a mut dyn ParameterSource,
     quantization: Quantization,
@@ -48,6 +49,9 @@ impl ParameterSource for Quantizing<'_> {
     }
 
     fn stored(&mut self, name: &str, shape: [usize; 2]) -> Result<Option<StoredWeights>, ParameterError> {
+        if let Some(stored) = self.source.stored(name, shape)? {
+            return Ok(Some(stored));
+        }
         let tensor = self.quantization.of(name, &shape);
         let kind = match tensor {
             TensorType::F16 => WeightKind::F16,

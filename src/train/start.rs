@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::config::{ModelSize, TrainConfig, Tuning};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::config::{Input, ModelSize, TrainConfig};
+use super::tuning::Lora;
 use crate::kernels::quantized::WeightKind;
 use crate::model::{Config, Initializer, ParameterError, ParameterSource, StoredWeights};
 use crate::weights::{Description, Pretrained, Take, TensorType, WeightsError};
@@ -12,10 +16,10 @@ const BLOCK: usize = 32;
 const PATCH_EMBED: &str = "spat_encoder.patch_embed.proj.weight";
 
 impl TrainConfig {
-    /// Takes over what a run has to share with the weights that it starts from: the size, the patch, and the number of
+    /// Takes over what a run has to share with the weights that it starts from: the size, the patch, and number and kind of
     /// components where the file embeds them (the official procedure embeds every scene anew).
     pub fn adopt(&mut self, weights: &Pretrained) {
-        let Description { size, network, .. } = weights.description();
+        let Description { size, network, settings, .. } = weights.description();
         let size = match size.as_deref() {
             Some("tiny") => Some(ModelSize::Tiny),
             Some("nano") => Some(ModelSize::Nano),
@@ -31,6 +35,9 @@ impl TrainConfig {
         }
         if network.components > 0 && weights.holds(PATCH_EMBED) {
             self.components = network.components;
+            let settings = settings.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
+            let input = settings.and_then(|json| Input::deserialize(json.pointer("/config/input")?).ok());
+            self.input = input.unwrap_or(self.input);
         }
     }
 }
@@ -44,7 +51,7 @@ pub struct Start<'a> {
     pretrained: Option<&'a Pretrained>,
     takes: BTreeMap<String, Take>,
     fresh: Initializer,
-    tuning: &'a Tuning,
+    lora: Option<Lora>,
 }
 
 impl<'a> Start<'a> {
@@ -53,7 +60,7 @@ impl<'a> Start<'a> {
     pub fn new(
         pretrained: Option<&'a Pretrained>,
         network: &Config,
-        tuning: &'a Tuning,
+        lora: Option<Lora>,
         seed: u64,
     ) -> Result<Self, WeightsError> {
         let takes = match pretrained {
@@ -61,7 +68,12 @@ impl<'a> Start<'a> {
             Some(pretrained) => pretrained.plan(network)?.takes,
         };
         let takes = takes.into_iter().map(|take| (take.name.clone(), take)).collect();
-        Ok(Self { pretrained, takes, fresh: Initializer::new(seed), tuning })
+        Ok(Self { pretrained, takes, fresh: Initializer::new(seed), lora })
+    }
+
+    /// Does the parameter `name` come from the file?
+    pub fn takes(&self, name: &str) -> bool {
+        self.takes.contains_key(name)
     }
 
     /// The tensor of the file that becomes the parameter `name`.
@@ -102,17 +114,12 @@ impl ParameterSource for Start<'_> {
     }
 
     fn trains(&self, name: &str) -> bool {
-        match self.tuning {
-            Tuning::Full => true,
-            Tuning::Lora(_) => !name.contains(".blocks.") || !self.takes.contains_key(name),
-        }
+        self.lora.is_none() || !name.contains(".blocks.") || !self.takes(name)
     }
 
     fn low_rank(&self, name: &str) -> Option<(usize, f64)> {
-        match self.tuning {
-            Tuning::Lora(lora) if lora.targets.include(name) => Some((lora.rank, lora.alpha / lora.rank as f64)),
-            _ => None,
-        }
+        let lora = self.lora.filter(|lora| lora.targets.include(name))?;
+        Some((lora.rank, lora.alpha / lora.rank as f64))
     }
 }
 
