@@ -293,9 +293,7 @@ impl TrainedModel {
     /// # Errors
     /// [`TrainError::Network`] when weights and shape contradict each other, or an adapter lacks its base.
     pub fn network(&self, device: &Device) -> Result<HyperSigma, TrainError> {
-        let network = |error: &dyn std::fmt::Display| TrainError::Network(error.to_string());
-        let mut source = self.source().map_err(|error| network(&error))?;
-        HyperSigma::new(&self.description.shape, &mut source, device).map_err(|error| network(&error))
+        self.network_stored(Quantization::F32, device)
     }
 
     fn source(&self) -> Result<Saved<'_>, ArtifactError> {
