@@ -149,10 +149,20 @@ pub struct TrainJob {
     pub classes: Vec<Class>,
     /// Run i uses `splits[i]` and the seed `config.seed + i`.
     pub splits: Vec<Split>,
-    /// Resume the first unfinished run from this checkpoint (see [`Event::Checkpoint`]).
-    pub resume: Option<serde_bytes::ByteBuf>,
+    /// Resume the first unfinished run from here.
+    pub resume: Option<Checkpoint>,
     /// Runs already finished before the interruption: skip as many splits.
     pub finished_runs: usize,
+}
+
+/// Everything that resumes a training run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Checkpoint {
+    pub bytes: serde_bytes::ByteBuf,
+    /// Finished epochs.
+    pub epoch: usize,
+    /// Seconds spent on them.
+    pub train_s: f64,
 }
 
 /// Engine → page. `id` is the request that caused it, `None` for what happens by itself.
@@ -185,11 +195,8 @@ pub enum Event {
         notes: Vec<String>,
     },
     Progress(Progress),
-    /// Everything that resumes the running job after the worker is gone: hand it back in [`TrainJob::resume`].
-    Checkpoint {
-        bytes: serde_bytes::ByteBuf,
-        epoch: usize,
-    },
+    /// Hand it back in [`TrainJob::resume`] when the worker is gone.
+    Checkpoint(Checkpoint),
     /// Rows of the map, as they are computed.
     MapRows(MapRows),
     RunFinished(Box<RunResult>),

@@ -28,6 +28,11 @@ impl<'a> SafetensorsSource<'a> {
         Ok(Self { file, taken: HashSet::new() })
     }
 
+    /// Does the file have this parameter?
+    pub fn holds(&self, name: &str) -> bool {
+        self.file.tensor(name).is_ok()
+    }
+
     /// Checks that nothing is left in the file but what the official network never uses.
     ///
     /// # Errors

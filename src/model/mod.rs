@@ -48,6 +48,8 @@ mod projection;
 #[cfg(feature = "model")]
 mod pyramid;
 #[cfg(feature = "model")]
+mod recompute;
+#[cfg(feature = "model")]
 mod segmentation;
 #[cfg(feature = "model")]
 mod sem;

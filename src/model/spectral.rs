@@ -47,6 +47,22 @@ impl SpectralEncoder {
 
     /// `[B, C, H, W]` → one number a token, `[B, T]`.
     pub fn forward(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<2> {
+        let (mut x, tokens) = self.to_tokens(x, pass); // [B * T, D]
+        for (i, block) in self.blocks().iter().enumerate() {
+            x = Self::step(block, i, x, tokens, pass); // [B * T, D]
+        }
+        if pass.is_traced() {
+            // Dead blocks change nothing; they run only for whoever looks at them.
+            let mut dead = x.clone();
+            for (i, block) in self.blocks.iter().enumerate().skip(self.live) {
+                dead = Self::step(block, i, dead, tokens, pass);
+            }
+        }
+        self.summary(x, tokens, pass)
+    }
+
+    /// `[B, C, H, W]` → tokens with their places, `[B * T, D]`.
+    pub(super) fn to_tokens(&self, x: Tensor<4>, pass: &mut Pass) -> (Tensor<2>, Tokens) {
         let [batch, bands, height, width] = x.dims();
         let [count, _] = self.pooling.dims();
         let pixels = height * width;
@@ -71,20 +87,17 @@ impl SpectralEncoder {
         };
         pass.record("spec.spat_map", || embedded.clone());
         let x = embedded + self.pos_embed.val().unsqueeze::<3>();
+        (x.reshape([batch * count, dim]), Tokens { batch, grid: self.grid })
+    }
 
-        let tokens = Tokens { batch, grid: self.grid };
-        let mut x = x.reshape([batch * count, dim]); // [B * T, D]
-        for (i, block) in self.blocks.iter().take(self.live).enumerate() {
-            x = Self::step(block, i, x, tokens, pass); // [B * T, D]
-        }
-        if pass.is_traced() {
-            // Dead blocks change nothing; they run only for whoever looks at them.
-            let mut dead = x.clone();
-            for (i, block) in self.blocks.iter().enumerate().skip(self.live) {
-                dead = Self::step(block, i, dead, tokens, pass);
-            }
-        }
+    /// The blocks that run.
+    pub(super) fn blocks(&self) -> &[Block] {
+        &self.blocks[..self.live]
+    }
 
+    /// Tokens `[B * T, D]` → one number each, `[B, T]`.
+    pub(super) fn summary(&self, x: Tensor<2>, tokens: Tokens, pass: &mut Pass) -> Tensor<2> {
+        let (batch, count) = (tokens.batch, tokens.count());
         pass.record("spec.l1", || self.l1.forward(x.clone()).reshape([batch, count, REDUCED]));
         // The mean over the 128 channels of a linear map is the map by the mean of its columns.
         let mean = self.l1.weight.val().mean_dim(1); // [D, 1]
@@ -93,7 +106,8 @@ impl SpectralEncoder {
         pooled
     }
 
-    fn step(block: &Block, index: usize, x: Tensor<2>, tokens: Tokens, pass: &mut Pass) -> Tensor<2> {
+    /// Block `index`: `[B * T, D]` → `[B * T, D]`.
+    pub(super) fn step(block: &Block, index: usize, x: Tensor<2>, tokens: Tokens, pass: &mut Pass) -> Tensor<2> {
         pass.enter("spec", index);
         let x = block.forward(x, tokens, pass); // [B * T, D]
         pass.record(format_args!("spec.block.{index}"), || {

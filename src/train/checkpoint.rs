@@ -11,7 +11,7 @@ use super::parameters::{Values, WeightAverage, read, upload, values, with_values
 use super::trainer::{Kept, Progress, Trainer, Validation};
 
 /// Rises whenever [`Checkpoint`] changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
@@ -19,6 +19,8 @@ struct Checkpoint {
     config: TrainConfig,
     /// Of scene cut and labels.
     fingerprint: u64,
+    /// SHA-256 of the weights that the run started from; of them only what is trained is here.
+    base: Option<String>,
     progress: Progress,
     steps: u32,
     weights: Numbers,
@@ -64,7 +66,7 @@ impl Pending {
 }
 
 impl Trainer {
-    /// The run as bytes: weights, moments, running average, best weights and history. Between two epochs only: steps of a
+    /// The run as bytes: trained weights, their moments, running average, best weights and history. Between two epochs only: steps of a
     /// running epoch are not kept and are taken again after [`resume`](Self::resume).
     ///
     /// # Errors
@@ -87,6 +89,7 @@ impl Trainer {
             version: VERSION,
             config: self.config.clone(),
             fingerprint: self.data.fingerprint(),
+            base: self.base().map(|base| base.sha256.clone()),
             progress: self.progress.clone(),
             steps: self.optimizer.steps(),
             weights,
@@ -112,6 +115,9 @@ impl Trainer {
         let checkpoint: Checkpoint = postcard::from_bytes(bytes).map_err(|_| broken("it is broken"))?;
         if checkpoint.fingerprint != self.data.fingerprint() {
             return Err(broken("it belongs to another scene or other labels"));
+        }
+        if checkpoint.base.as_ref() != self.base().map(|base| &base.sha256) {
+            return Err(broken("it started from other weights"));
         }
         if checkpoint.config != self.config {
             return Err(broken("it was made with other settings"));

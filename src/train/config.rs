@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::tuning::{Lora, Tuning};
 use crate::preprocess::FitOptions;
 
 /// The sizes of HyperSIGMA, with the names of the paper, and our own small ones.
@@ -82,70 +83,6 @@ impl Default for Augmentation {
             copy_blend: 0.0,
             context_mix: 0.0,
         }
-    }
-}
-
-/// What a run changes of a network that starts from pretrained weights.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tuning {
-    /// Everything; quantized weights are unpacked.
-    #[default]
-    Full,
-    /// Low-rank changes of the blocks' projections. The blocks' own weights stay frozen, as the file holds them; what lies
-    /// outside the blocks (embeddings, spectral enhancement, head) and what the file lacks is trained in full.
-    Lora(Lora),
-}
-
-/// Low-rank adapters (LoRA, arXiv 2106.09685): W + (alpha / rank) · B · A.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Lora {
-    /// Rows of A, columns of B.
-    pub rank: usize,
-    pub alpha: f64,
-    pub targets: LoraTargets,
-}
-
-impl Default for Lora {
-    fn default() -> Self {
-        Self { rank: 8, alpha: 16.0, targets: LoraTargets::default() }
-    }
-}
-
-/// Which projections of a block have adapters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LoraTargets {
-    /// Query, key and value, one matrix.
-    pub qkv: bool,
-    /// The output of the attention.
-    pub proj: bool,
-    /// The MLP's way up.
-    pub fc1: bool,
-    /// The MLP's way down.
-    pub fc2: bool,
-}
-
-impl Default for LoraTargets {
-    fn default() -> Self {
-        Self { qkv: true, proj: true, fc1: true, fc2: true }
-    }
-}
-
-impl LoraTargets {
-    /// Does the projection of this official name (without `.weight`) have an adapter?
-    pub fn include(self, name: &str) -> bool {
-        let of = |end: &str| name.contains(".blocks.") && name.ends_with(end);
-        (self.qkv && of(".attn.qkv"))
-            || (self.proj && of(".attn.proj"))
-            || (self.fc1 && of(".mlp.fc1"))
-            || (self.fc2 && of(".mlp.fc2"))
-    }
-
-    /// None at all?
-    pub fn is_empty(self) -> bool {
-        !(self.qkv || self.proj || self.fc1 || self.fc2)
     }
 }
 
@@ -351,6 +288,7 @@ pub struct ConfigError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tuning::LoraTargets;
     use super::*;
 
     #[test]

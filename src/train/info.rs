@@ -3,7 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::TrainConfig;
+use super::tuning::Lora;
 use crate::labels::Class;
+
+/// The weights file that a training started from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseWeights {
+    /// Name of the file.
+    pub name: String,
+    /// Of the whole file, in hexadecimal.
+    pub sha256: String,
+}
 
 /// What is known of a model file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +23,12 @@ pub struct ModelInfo {
     pub bands: usize,
     pub classes: Vec<Class>,
     pub parameters: u64,
+    /// Those that were trained.
+    pub trained: u64,
     /// The scene it was trained on.
     pub scene: String,
+    /// What it was trained from; with an adapter also what it needs.
+    pub base: Option<BaseWeights>,
+    /// Holds only the change of the base weights.
+    pub adapter: Option<Lora>,
 }

@@ -6,10 +6,14 @@
 
 mod config;
 mod info;
+mod tuning;
 
-pub use config::{Augmentation, ConfigError, Input, Lora, LoraTargets, ModelSize, TrainConfig, Tuning};
-pub use info::ModelInfo;
+pub use config::{Augmentation, ConfigError, Input, ModelSize, TrainConfig};
+pub use info::{BaseWeights, ModelInfo};
+pub use tuning::{Lora, LoraTargets, Tuning};
 
+#[cfg(feature = "model")]
+mod adapter;
 #[cfg(feature = "model")]
 mod area;
 #[cfg(feature = "model")]
@@ -45,6 +49,7 @@ mod trainer;
 
 #[cfg(feature = "model")]
 pub use {
+    adapter::Merged,
     artifact::{ArtifactError, Description, TrainedModel, TrainingReport},
     data::{CubeView, ProjectedScene, TrainingData},
     error::TrainError,

@@ -2,11 +2,12 @@
 
 use burn::tensor::Device;
 
-use super::config::{ModelSize, TrainConfig, Tuning};
+use super::config::{ModelSize, TrainConfig};
 use super::error::TrainError;
 use super::optimizer::EncoderDepth;
 use super::parameters::{Named, Names};
 use super::start::Start;
+use super::tuning::Tuning;
 use crate::model::{Config, HyperSigma, Parameter, Task};
 use crate::weights::{Pretrained, Target};
 
@@ -69,6 +70,6 @@ pub fn start(
     if pretrained.is_none() && config.tuning != Tuning::Full {
         return Err(TrainError::NothingToAdapt);
     }
-    let mut start = Start::new(pretrained, shape, &config.tuning, config.seed)?;
+    let mut start = Start::new(pretrained, shape, config.tuning.lora(), config.seed)?;
     HyperSigma::new(shape, &mut start, device).map_err(|error| TrainError::Network(error.to_string()))
 }

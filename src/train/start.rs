@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::config::{ModelSize, TrainConfig, Tuning};
+use super::config::{ModelSize, TrainConfig};
+use super::tuning::Lora;
 use crate::kernels::quantized::WeightKind;
 use crate::model::{Config, Initializer, ParameterError, ParameterSource, StoredWeights};
 use crate::weights::{Description, Pretrained, Take, TensorType, WeightsError};
@@ -44,7 +45,7 @@ pub struct Start<'a> {
     pretrained: Option<&'a Pretrained>,
     takes: BTreeMap<String, Take>,
     fresh: Initializer,
-    tuning: &'a Tuning,
+    lora: Option<Lora>,
 }
 
 impl<'a> Start<'a> {
@@ -53,7 +54,7 @@ impl<'a> Start<'a> {
     pub fn new(
         pretrained: Option<&'a Pretrained>,
         network: &Config,
-        tuning: &'a Tuning,
+        lora: Option<Lora>,
         seed: u64,
     ) -> Result<Self, WeightsError> {
         let takes = match pretrained {
@@ -61,7 +62,12 @@ impl<'a> Start<'a> {
             Some(pretrained) => pretrained.plan(network)?.takes,
         };
         let takes = takes.into_iter().map(|take| (take.name.clone(), take)).collect();
-        Ok(Self { pretrained, takes, fresh: Initializer::new(seed), tuning })
+        Ok(Self { pretrained, takes, fresh: Initializer::new(seed), lora })
+    }
+
+    /// Does the parameter `name` come from the file?
+    pub fn takes(&self, name: &str) -> bool {
+        self.takes.contains_key(name)
     }
 
     /// The tensor of the file that becomes the parameter `name`.
@@ -102,17 +108,12 @@ impl ParameterSource for Start<'_> {
     }
 
     fn trains(&self, name: &str) -> bool {
-        match self.tuning {
-            Tuning::Full => true,
-            Tuning::Lora(_) => !name.contains(".blocks.") || !self.takes.contains_key(name),
-        }
+        self.lora.is_none() || !name.contains(".blocks.") || !self.takes(name)
     }
 
     fn low_rank(&self, name: &str) -> Option<(usize, f64)> {
-        match self.tuning {
-            Tuning::Lora(lora) if lora.targets.include(name) => Some((lora.rank, lora.alpha / lora.rank as f64)),
-            _ => None,
-        }
+        let lora = self.lora.filter(|lora| lora.targets.include(name))?;
+        Some((lora.rank, lora.alpha / lora.rank as f64))
     }
 }
 

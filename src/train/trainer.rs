@@ -16,6 +16,7 @@ use super::augment::{Sample, augmented, plain, step_generator};
 use super::config::TrainConfig;
 use super::data::TrainingData;
 use super::error::TrainError;
+use super::info::BaseWeights;
 use super::loss::{Targets, class_weights};
 use super::network;
 use super::optimizer::{AdamW, AdamWConfig};
@@ -78,7 +79,7 @@ pub struct Trainer {
     pub(super) shape: Config,
     pub(super) data: TrainingData,
     /// What the run started from.
-    pub(super) pretrained: Option<Rc<Pretrained>>,
+    pretrained: Option<(Rc<Pretrained>, BaseWeights)>,
     pub(super) device: Device,
     pub(super) names: Names,
     pub(super) model: Option<HyperSigma>,
@@ -107,7 +108,8 @@ impl Trainer {
     }
 
     /// A run from pretrained weights; what they lack is drawn from the configuration's seed. `config` is best told of them
-    /// before the data is cut ([`TrainConfig::adopt`]).
+    /// before the data is cut ([`TrainConfig::adopt`]). The file is hashed unless that is done already
+    /// ([`Pretrained::hash_next`]), because model and checkpoint say what they started from.
     ///
     /// # Errors
     /// As [`new`](Self::new), and when the weights do not fit the network or cannot be read.
@@ -120,6 +122,10 @@ impl Trainer {
         config.validate()?;
         let weights = pretrained.map(Rc::as_ref);
         let shape = network::shape(&config, data.layout().size(), data.components(), data.classes(), weights)?;
+        let base = match weights {
+            None => None,
+            Some(weights) => Some(BaseWeights { name: weights.name().to_owned(), sha256: weights.sha256()? }),
+        };
         let device = device.clone().autodiff();
         let model = network::start(&shape, &config, weights, &device)?;
         let names = network::names(&model);
@@ -154,7 +160,7 @@ impl Trainer {
             data,
             shape,
             config,
-            pretrained: pretrained.cloned(),
+            pretrained: pretrained.cloned().zip(base),
         })
     }
 
@@ -169,7 +175,12 @@ impl Trainer {
 
     /// The weights that the run started from.
     pub fn pretrained(&self) -> Option<&Rc<Pretrained>> {
-        self.pretrained.as_ref()
+        self.pretrained.as_ref().map(|(pretrained, _)| pretrained)
+    }
+
+    /// Their name and hash.
+    pub fn base(&self) -> Option<&BaseWeights> {
+        self.pretrained.as_ref().map(|(_, base)| base)
     }
 
     /// The network's shape.
@@ -273,9 +284,14 @@ impl Trainer {
             return Err(TrainError::Device("the step before failed".to_owned()));
         };
         let input = self.input(sample);
-        let logits = model.forward_with(input, &mut Pass::training(&mut generator));
-        let loss = targets.cross_entropy(logits);
-        let gradients = loss.backward();
+        let pass = &mut Pass::training(&mut generator);
+        let (loss, gradients) = if self.config.checkpointing {
+            model.gradients_by_block(input, pass, |logits| targets.cross_entropy(logits))
+        } else {
+            let loss = targets.cross_entropy(model.forward_with(input, pass));
+            let gradients = loss.backward();
+            (loss, gradients)
+        };
         let loss = loss.inner();
         self.loss = Some(match self.loss.take() {
             Some(sum) => sum + loss,

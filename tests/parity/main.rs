@@ -10,5 +10,6 @@ mod network;
 #[allow(dead_code, unused_imports, reason = "other programs use the rest")]
 mod official;
 mod ops;
+mod pretrained;
 mod reference;
 mod tiny;

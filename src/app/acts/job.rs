@@ -5,20 +5,19 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use serde_bytes::ByteBuf;
 
 use crate::app::acts::{keep, split};
 use crate::app::link;
 use crate::app::state::{CurvePoint, JobState, Model, Overlay, Run, Step, Store};
 use crate::app::view::layers;
-use crate::engine::message::{Command, Event, MapRows, Phase, Progress, RunResult, TrainJob};
+use crate::engine::message::{Checkpoint, Command, Event, MapRows, Phase, Progress, RunResult, TrainJob};
 use crate::labels::{Class, Split};
 use crate::train::TrainConfig;
 
 /// All that is needed to carry on with the running job in a new worker.
 struct Running {
     kind: Kind,
-    checkpoint: Option<(Vec<u8>, usize)>,
+    checkpoint: Option<Checkpoint>,
     finished: usize,
 }
 
@@ -127,7 +126,7 @@ fn send() {
                 config: config.clone(),
                 classes: classes.clone(),
                 splits: splits.clone(),
-                resume: running.checkpoint.as_ref().map(|(bytes, _)| ByteBuf::from(bytes.clone())),
+                resume: running.checkpoint.clone(),
                 finished_runs: running.finished,
             })),
             Kind::Map { test, .. } => Command::Map { test: test.clone() },
@@ -143,13 +142,15 @@ pub fn resume_after_loss(store: Store) -> Option<String> {
     let from = RUNNING.with_borrow(|running| {
         running.as_ref().map(|running| match (&running.kind, &running.checkpoint) {
             (Kind::Map { .. }, _) => "mapping starts again".to_owned(),
-            (_, Some((_, epoch))) => format!("training goes on from epoch {epoch}"),
+            (_, Some(checkpoint)) => format!("training goes on from epoch {}", checkpoint.epoch),
             (_, None) if running.finished > 0 => format!("training goes on with run {}", running.finished + 1),
             (_, None) => "training starts again".to_owned(),
         })
     })?;
     let (finished, epoch) = RUNNING.with_borrow(|running| {
-        running.as_ref().map_or((0, 0), |r| (r.finished, r.checkpoint.as_ref().map_or(0, |(_, epoch)| *epoch)))
+        running
+            .as_ref()
+            .map_or((0, 0), |r| (r.finished, r.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.epoch)))
     });
     store.curves.update(|curves| {
         curves.truncate(finished + 1);
@@ -180,9 +181,9 @@ pub fn finish_early() {
 pub fn on_event(store: Store, event: Event) {
     match event {
         Event::Progress(progress) => on_progress(store, progress),
-        Event::Checkpoint { bytes, epoch } => RUNNING.with_borrow_mut(|running| {
+        Event::Checkpoint(checkpoint) => RUNNING.with_borrow_mut(|running| {
             if let Some(running) = running {
-                running.checkpoint = Some((bytes.into_vec(), epoch));
+                running.checkpoint = Some(checkpoint);
             }
         }),
         Event::MapRows(rows) => on_map_rows(store, &rows),

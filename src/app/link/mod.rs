@@ -177,7 +177,7 @@ fn receive(reply: Reply, store: Store) {
             acts::recover::engine_gone(store, format!("it hit a bug: {}", message.lines().next().unwrap_or_default()));
         }
         event @ (Event::Progress(_)
-        | Event::Checkpoint { .. }
+        | Event::Checkpoint(_)
         | Event::MapRows(_)
         | Event::RunFinished(_)
         | Event::JobFinished

@@ -1,7 +1,7 @@
 //! Train, map, measure; once a split.
 
 use super::super::clock::now_s;
-use super::super::message::{Event, Phase, Progress, RequestId, RunResult, TrainJob};
+use super::super::message::{Checkpoint, Event, Phase, Progress, RequestId, RunResult, TrainJob};
 use super::super::session::{Refusal, Session};
 use super::map::{MapPhase, map_scene};
 use super::pace::Pace;
@@ -73,7 +73,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn go(self, resume: Option<serde_bytes::ByteBuf>) -> Result<(), Stop> {
+    async fn go(self, resume: Option<Checkpoint>) -> Result<(), Stop> {
         let session = self.session;
         let device = session.chosen().await?.device;
         let split = &self.job.splits[self.run];
@@ -83,12 +83,12 @@ impl Run<'_> {
             listen(session).await?;
         }
         let mut trainer = Trainer::new(self.config.clone(), data, &device)?;
-        if let Some(bytes) = resume {
-            trainer.resume(&bytes)?;
+        let mut train_s = 0.0;
+        if let Some(checkpoint) = resume {
+            trainer.resume(&checkpoint.bytes)?;
+            train_s = checkpoint.train_s;
         }
-        let started_s = now_s();
-        let waited_s = self.train(&mut trainer).await?;
-        let train_s = now_s() - started_s - waited_s;
+        let train_s = self.train(&mut trainer, train_s).await?;
 
         let (best_epoch, _) = trainer.best();
         let model = TrainedModel::new(
@@ -119,17 +119,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Takes all steps; returns the seconds for which it was paused.
-    async fn train(&self, trainer: &mut Trainer) -> Result<f64, Stop> {
+    /// Takes all steps that are left after `before_s` seconds of training; returns the seconds of all, without pauses.
+    async fn train(&self, trainer: &mut Trainer, before_s: f64) -> Result<f64, Stop> {
         let session = self.session;
         let (done, total) = trainer.epochs();
         let mut pace = Pace::start(done);
-        let mut saved_s = now_s();
+        let started_s = now_s();
+        let mut saved_s = started_s;
         let mut waited_s = 0.0;
         while !trainer.finished() {
-            let before_s = now_s();
+            let asked_s = now_s();
             listen(session).await?;
-            let pause_s = now_s() - before_s;
+            let pause_s = now_s() - asked_s;
             pace.skip_wait(pause_s);
             waited_s += pause_s;
             if session.control.take_finish_early() {
@@ -145,7 +146,7 @@ impl Run<'_> {
                     runs: self.runs,
                     done: report.epoch,
                     total,
-                    elapsed_s,
+                    elapsed_s: before_s + elapsed_s,
                     remaining_s,
                     loss: Some(report.loss),
                     learning_rate: Some(report.learning_rate),
@@ -156,10 +157,11 @@ impl Run<'_> {
             );
             if now_s() - saved_s > CHECKPOINT_EVERY_S {
                 let bytes = trainer.checkpoint().await?.into();
-                session.post(self.id, Event::Checkpoint { bytes, epoch: report.epoch });
                 saved_s = now_s();
+                let train_s = before_s + saved_s - started_s - waited_s;
+                session.post(self.id, Event::Checkpoint(Checkpoint { bytes, epoch: report.epoch, train_s }));
             }
         }
-        Ok(waited_s)
+        Ok(before_s + now_s() - started_s - waited_s)
     }
 }
