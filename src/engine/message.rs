@@ -149,6 +149,8 @@ pub struct TrainJob {
     pub classes: Vec<Class>,
     /// Run i uses `splits[i]` and the seed `config.seed + i`.
     pub splits: Vec<Split>,
+    /// Start from the current weights (see [`Command::LoadWeights`]); size, patch and embedded components become theirs.
+    pub pretrained: bool,
     /// Resume the first unfinished run from here.
     pub resume: Option<Checkpoint>,
     /// Runs already finished before the interruption: skip as many splits.
@@ -221,6 +223,12 @@ pub enum Event {
     /// The GPU is gone. The page restarts the worker and resumes from the last checkpoint.
     DeviceLost {
         reason: String,
+    },
+    /// The GPU has no memory left and the engine is about to stop. The page restarts the worker; resuming the job would only
+    /// repeat it.
+    OutOfMemory {
+        /// For people: what happened and what can be done.
+        message: String,
     },
     /// The engine hit a bug and is about to stop. The page restarts the worker and resumes like after a lost device.
     Crashed {

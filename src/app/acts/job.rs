@@ -128,6 +128,7 @@ fn send() {
                 splits: splits.clone(),
                 resume: running.checkpoint.clone(),
                 finished_runs: running.finished,
+                pretrained: false,
             })),
             Kind::Map { test, .. } => Command::Map { test: test.clone() },
         })

@@ -176,6 +176,15 @@ fn receive(reply: Reply, store: Store) {
         Event::Crashed { message } => {
             acts::recover::engine_gone(store, format!("it hit a bug: {}", message.lines().next().unwrap_or_default()));
         }
+        Event::OutOfMemory { message } => {
+            // First the job ends, so that the new worker does not take it up again.
+            if store.job.get_untracked().is_running() {
+                acts::job::on_failure(store, message.clone());
+            } else {
+                store.fail(message.clone());
+            }
+            acts::recover::engine_gone(store, message);
+        }
         event @ (Event::Progress(_)
         | Event::Checkpoint(_)
         | Event::MapRows(_)
