@@ -152,6 +152,14 @@ impl Session {
                 }
             }
             Command::Bench(cases) => jobs::bench(self, id, cases).await?,
+            Command::ListWeights
+            | Command::InspectWeights { .. }
+            | Command::LoadWeights(_)
+            | Command::DropWeights
+            | Command::DeleteWeights { .. }
+            | Command::ClearWeights
+            | Command::AskFit(_)
+            | Command::AskMemory => return Err("this engine cannot load weights yet".into()),
             Command::DestroyDevice => self.destroy_device()?,
         }
         Ok(())

@@ -98,7 +98,8 @@ impl HyperSigma {
         &self.config
     }
 
-    /// The table of all parameters, in the order of [`names::live`] and of a walk through the module.
+    /// The table of all parameters that are trained, in the order of [`names::live`] and of a walk through the module;
+    /// adapters stand behind the projection that they adapt.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }

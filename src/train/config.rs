@@ -85,6 +85,70 @@ impl Default for Augmentation {
     }
 }
 
+/// What a run changes of a network that starts from pretrained weights.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tuning {
+    /// Everything; quantized weights are unpacked.
+    #[default]
+    Full,
+    /// Low-rank changes of the blocks' projections. The blocks' own weights stay frozen, as the file holds them; what lies
+    /// outside the blocks (embeddings, spectral enhancement, head) and what the file lacks is trained in full.
+    Lora(Lora),
+}
+
+/// Low-rank adapters (LoRA, arXiv 2106.09685): W + (alpha / rank) · B · A.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lora {
+    /// Rows of A, columns of B.
+    pub rank: usize,
+    pub alpha: f64,
+    pub targets: LoraTargets,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        Self { rank: 8, alpha: 16.0, targets: LoraTargets::default() }
+    }
+}
+
+/// Which projections of a block have adapters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoraTargets {
+    /// Query, key and value, one matrix.
+    pub qkv: bool,
+    /// The output of the attention.
+    pub proj: bool,
+    /// The MLP's way up.
+    pub fc1: bool,
+    /// The MLP's way down.
+    pub fc2: bool,
+}
+
+impl Default for LoraTargets {
+    fn default() -> Self {
+        Self { qkv: true, proj: true, fc1: true, fc2: true }
+    }
+}
+
+impl LoraTargets {
+    /// Does the projection of this official name (without `.weight`) have an adapter?
+    pub fn include(self, name: &str) -> bool {
+        let of = |end: &str| name.contains(".blocks.") && name.ends_with(end);
+        (self.qkv && of(".attn.qkv"))
+            || (self.proj && of(".attn.proj"))
+            || (self.fc1 && of(".mlp.fc1"))
+            || (self.fc2 && of(".mlp.fc2"))
+    }
+
+    /// None at all?
+    pub fn is_empty(self) -> bool {
+        !(self.qkv || self.proj || self.fc1 || self.fc2)
+    }
+}
+
 /// One training run. Fields that an older model file lacks take the values of [`TrainConfig::default`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -132,6 +196,10 @@ pub struct TrainConfig {
     pub test_time_augmentation: bool,
     /// Places of the tile, within the jitter, over which probabilities are averaged when mapping; at least 1.
     pub test_time_shifts: usize,
+    /// What is trained when the run starts from pretrained weights; a run from random weights trains everything.
+    pub tuning: Tuning,
+    /// Compute each block again on the way back instead of keeping its intermediates: less memory, a third more time.
+    pub checkpointing: bool,
     pub seed: u64,
 }
 
@@ -165,6 +233,8 @@ impl TrainConfig {
             patience: 0,
             test_time_augmentation: true,
             test_time_shifts: 2,
+            tuning: Tuning::Full,
+            checkpointing: !small,
             seed: 0,
         }
     }
@@ -256,7 +326,11 @@ impl TrainConfig {
         for (field, value) in [("augmentation.copy_blend", copy_blend), ("augmentation.context_mix", context_mix)] {
             check((0.0..=1.0).contains(&value), field, &value, "from 0 to 1")?;
         }
-        check((1..=64).contains(&self.test_time_shifts), "test_time_shifts", &self.test_time_shifts, "from 1 to 64")
+        check((1..=64).contains(&self.test_time_shifts), "test_time_shifts", &self.test_time_shifts, "from 1 to 64")?;
+        let Tuning::Lora(Lora { rank, alpha, targets }) = self.tuning else { return Ok(()) };
+        check((1..=512).contains(&rank), "tuning.lora.rank", &rank, "from 1 to 512")?;
+        check(alpha > 0.0 && alpha <= 1e4, "tuning.lora.alpha", &alpha, "above 0 and at most 10000")?;
+        check(!targets.is_empty(), "tuning.lora.targets", &"empty", "at least one of qkv, proj, fc1 and fc2")
     }
 }
 
@@ -298,7 +372,7 @@ mod tests {
     #[test]
     fn unusable_fields_are_named() {
         type Spoil = fn(&mut TrainConfig);
-        let broken: [(&str, Spoil); 9] = [
+        let broken: [(&str, Spoil); 12] = [
             ("patch", |config| config.patch = Some(3)),
             ("components", |config| config.components = 0),
             ("tile", |config| config.tile = 4),
@@ -308,6 +382,12 @@ mod tests {
             ("layer_decay", |config| config.layer_decay = 0.0),
             ("augmentation.spectral_noise", |config| config.augmentation.spectral_noise = f32::INFINITY),
             ("test_time_shifts", |config| config.test_time_shifts = 0),
+            ("tuning.lora.rank", |config| config.tuning = Tuning::Lora(Lora { rank: 0, ..Lora::default() })),
+            ("tuning.lora.alpha", |config| config.tuning = Tuning::Lora(Lora { alpha: f64::NAN, ..Lora::default() })),
+            ("tuning.lora.targets", |config| {
+                let targets = LoraTargets { qkv: false, proj: false, fc1: false, fc2: false };
+                config.tuning = Tuning::Lora(Lora { targets, ..Lora::default() });
+            }),
         ];
         for (field, spoil) in broken {
             let mut config = TrainConfig::default();

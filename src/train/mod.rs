@@ -7,7 +7,7 @@
 mod config;
 mod info;
 
-pub use config::{Augmentation, ConfigError, Input, ModelSize, TrainConfig};
+pub use config::{Augmentation, ConfigError, Input, Lora, LoraTargets, ModelSize, TrainConfig, Tuning};
 pub use info::ModelInfo;
 
 #[cfg(feature = "model")]
@@ -39,6 +39,8 @@ mod regularizer;
 #[cfg(feature = "model")]
 mod schedule;
 #[cfg(feature = "model")]
+mod start;
+#[cfg(feature = "model")]
 mod trainer;
 
 #[cfg(feature = "model")]
@@ -53,5 +55,6 @@ pub use {
     parameters::{Named, Names, Values, WeightAverage},
     regularizer::{L2, Regularizer, Weight},
     schedule::Schedule,
+    start::Start,
     trainer::{EpochReport, Trainer, Validation},
 };

@@ -4,6 +4,8 @@
 //! line, a test) calls [`Trainer::step`] until [`Trainer::finished`], and may stop, pause or take a checkpoint between
 //! any two calls. The device is read once an epoch, asynchronously.
 
+use std::rc::Rc;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
@@ -21,6 +23,7 @@ use super::parameters::{Names, Values, WeightAverage, values, with_values};
 use super::regularizer::Regularizer;
 use super::schedule::Schedule;
 use crate::model::{Config, HyperSigma, Pass};
+use crate::weights::Pretrained;
 
 /// What one epoch did.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -74,6 +77,8 @@ pub struct Trainer {
     pub(super) config: TrainConfig,
     pub(super) shape: Config,
     pub(super) data: TrainingData,
+    /// What the run started from.
+    pub(super) pretrained: Option<Rc<Pretrained>>,
     pub(super) device: Device,
     pub(super) names: Names,
     pub(super) model: Option<HyperSigma>,
@@ -98,10 +103,25 @@ impl Trainer {
     /// # Errors
     /// [`TrainError`] when the configuration or the network's shape is impossible, or tiles are still to be read.
     pub fn new(config: TrainConfig, data: TrainingData, device: &Device) -> Result<Self, TrainError> {
+        Self::starting_from(config, data, device, None)
+    }
+
+    /// A run from pretrained weights; what they lack is drawn from the configuration's seed. `config` is best told of them
+    /// before the data is cut ([`TrainConfig::adopt`]).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and when the weights do not fit the network or cannot be read.
+    pub fn starting_from(
+        config: TrainConfig,
+        data: TrainingData,
+        device: &Device,
+        pretrained: Option<&Rc<Pretrained>>,
+    ) -> Result<Self, TrainError> {
         config.validate()?;
-        let shape = network::shape(&config, data.layout().size(), data.components(), data.classes())?;
+        let weights = pretrained.map(Rc::as_ref);
+        let shape = network::shape(&config, data.layout().size(), data.components(), data.classes(), weights)?;
         let device = device.clone().autodiff();
-        let model = network::fresh(&shape, config.seed, &device)?;
+        let model = network::start(&shape, &config, weights, &device)?;
         let names = network::names(&model);
         let optimizer = AdamW::new(
             AdamWConfig {
@@ -134,6 +154,7 @@ impl Trainer {
             data,
             shape,
             config,
+            pretrained: pretrained.cloned(),
         })
     }
 
@@ -144,6 +165,11 @@ impl Trainer {
 
     pub fn config(&self) -> &TrainConfig {
         &self.config
+    }
+
+    /// The weights that the run started from.
+    pub fn pretrained(&self) -> Option<&Rc<Pretrained>> {
+        self.pretrained.as_ref()
     }
 
     /// The network's shape.
