@@ -3,6 +3,7 @@
 mod convert;
 mod evaluate;
 mod inspect;
+mod quantized;
 
 use std::process::ExitCode;
 

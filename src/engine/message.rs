@@ -363,6 +363,14 @@ pub enum BenchCase {
     FullAttentionBlock,
     NanoForward,
     BaseForward,
+    #[serde(rename = "nano_forward_q8_0")]
+    NanoForwardQ8,
+    #[serde(rename = "nano_forward_q4_0")]
+    NanoForwardQ4,
+    #[serde(rename = "base_forward_q8_0")]
+    BaseForwardQ8,
+    #[serde(rename = "base_forward_q4_0")]
+    BaseForwardQ4,
     /// Tiny on a 32 × 32 × 8 tile, small enough for software adapters.
     TinyForward,
 }

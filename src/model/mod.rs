@@ -48,6 +48,8 @@ mod projection;
 #[cfg(feature = "model")]
 mod pyramid;
 #[cfg(feature = "model")]
+mod quantizing;
+#[cfg(feature = "model")]
 mod recompute;
 #[cfg(feature = "model")]
 mod segmentation;
@@ -70,5 +72,6 @@ pub use {
     network::{HyperSigma, ModelError},
     parameters::{Builder, Layout, Parameter, ParameterError, ParameterSource, StoredWeights},
     pass::{Intermediate, Pass, Trace},
+    quantizing::Quantizing,
     upsample::{Upsample, adaptive_average},
 };

@@ -20,10 +20,10 @@ use super::trainer::{EpochReport, Trainer};
 use super::tuning::Lora;
 use crate::labels::Class;
 use crate::model::names;
-use crate::model::{Config, HyperSigma, ModelError, NamedValues, ParameterSource, SafetensorsSource, Task};
+use crate::model::{Config, HyperSigma, ModelError, NamedValues, ParameterSource, Quantizing, SafetensorsSource, Task};
 use crate::preprocess::{PreprocessError, Projection};
 use crate::scene::SceneInfo;
-use crate::weights::{Pretrained, WeightsError};
+use crate::weights::{Pretrained, Quantization, WeightsError};
 
 /// The key of our JSON in the header of the file.
 const KEY: &str = "sigmascope";
@@ -306,6 +306,17 @@ impl TrainedModel {
             (None, Some(base)) => Some(Start::new(Some(base), shape, config.tuning.lora(), config.seed)?),
         };
         Ok(Saved::new(&self.weights, base))
+    }
+
+    /// The network on `device` with its projections quantized, as a weights file would hold them, and frozen.
+    ///
+    /// # Errors
+    /// [`TrainError::Network`] when F16 cannot hold a weight, or weights and shape contradict each other.
+    pub fn network_stored(&self, quantization: Quantization, device: &Device) -> Result<HyperSigma, TrainError> {
+        let network = |error: &dyn std::fmt::Display| TrainError::Network(error.to_string());
+        let mut source = self.source().map_err(|error| network(&error))?;
+        HyperSigma::new(&self.description.shape, &mut Quantizing::new(&mut source, quantization), device)
+            .map_err(|error| network(&error))
     }
 
     /// Whether a scene can be mapped: as many bands as the training scene, at the same wavelengths where both are known.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::config::{ModelSize, TrainConfig};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::config::{Input, ModelSize, TrainConfig};
 use super::tuning::Lora;
 use crate::kernels::quantized::WeightKind;
 use crate::model::{Config, Initializer, ParameterError, ParameterSource, StoredWeights};
@@ -13,10 +16,10 @@ const BLOCK: usize = 32;
 const PATCH_EMBED: &str = "spat_encoder.patch_embed.proj.weight";
 
 impl TrainConfig {
-    /// Takes over what a run has to share with the weights that it starts from: the size, the patch, and the number of
+    /// Takes over what a run has to share with the weights that it starts from: the size, the patch, and number and kind of
     /// components where the file embeds them (the official procedure embeds every scene anew).
     pub fn adopt(&mut self, weights: &Pretrained) {
-        let Description { size, network, .. } = weights.description();
+        let Description { size, network, settings, .. } = weights.description();
         let size = match size.as_deref() {
             Some("tiny") => Some(ModelSize::Tiny),
             Some("nano") => Some(ModelSize::Nano),
@@ -32,6 +35,9 @@ impl TrainConfig {
         }
         if network.components > 0 && weights.holds(PATCH_EMBED) {
             self.components = network.components;
+            let settings = settings.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
+            let input = settings.and_then(|json| Input::deserialize(json.pointer("/config/input")?).ok());
+            self.input = input.unwrap_or(self.input);
         }
     }
 }

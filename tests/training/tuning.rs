@@ -233,7 +233,12 @@ fn adapters_are_saved_opened_and_merged() {
     let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(off <= 1e-5 * scale.max(1.0), "{off} of {scale}");
     assert!(whole.merged().unwrap().map(Result::unwrap).collect::<Vec<_>>().concat() == merged);
-    assert_eq!(open("merged.safetensors", &merged).description().classes, classes());
+    let merged = open("merged.safetensors", &merged);
+    assert_eq!(merged.description().classes, classes());
+    let mut config = TrainConfig::preset(ModelSize::Base);
+    config.adopt(&merged);
+    assert_eq!((config.size, config.components, config.input), (ModelSize::Nano, COMPONENTS, nano().input));
+    assert_ne!(config.input, TrainConfig::preset(ModelSize::Base).input);
 }
 
 #[test]
