@@ -53,7 +53,7 @@ pub fn ModelStep(store: Store) -> impl IntoView {
 #[component]
 fn Sizes(store: Store) -> impl IntoView {
     view! {
-        <div class="sizes" role="radiogroup" aria-label="Size of the model">
+        <div class="sizes brief" role="radiogroup" aria-label="Size of the model">
             {SIZES
                 .map(|(size, parameters, needs)| {
                     let chosen = move || store.config.with(|config| config.size == size);
@@ -63,6 +63,7 @@ fn Sizes(store: Store) -> impl IntoView {
                             class="size"
                             class:on=chosen
                             aria-checked=move || chosen().to_string()
+                            title=needs
                             data-testid=format!("size-{}", size_word(size))
                             on:click=move |_| {
                                 weights::choose_size(store, size);

@@ -38,8 +38,8 @@ pub fn WeightsPart(store: Store) -> impl IntoView {
                         store
                         role=Role::Weights
                         testid="weights-files"
-                        label="Choose weights"
-                        hint="or drop them anywhere: a .pth pair, .safetensors, .gguf"
+                        label="Choose files"
+                        hint=".pth, .safetensors, .gguf"
                     />
                     <choices::Address store />
                     <cache::Cache store />
