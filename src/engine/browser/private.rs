@@ -184,11 +184,12 @@ impl StoreFile for PrivateFile {
         let mut done = 0;
         while done < bytes.len() {
             let written = self.access.write(&bytes[done..], &at(offset + done as u64));
-            match written.map_err(|error| self.failed(&error))? as usize {
-                // Browsers that do not throw write less.
-                0 => return Err(StoreError::Full),
-                count => done += count,
+            let count = written.map_err(|error| self.failed(&error))? as usize;
+            // Browsers that do not throw write less; Chromium 156 even answers with 2^32 − 8, its code for a full disk.
+            if count == 0 || count > bytes.len() - done {
+                return Err(StoreError::Full);
             }
+            done += count;
         }
         Ok(())
     }
