@@ -68,7 +68,8 @@ impl PrivateFolder {
         let written = probe.handle(PROBE).await.map(|file| file.write_at(0, &[1]));
         let _ = probe.remove_file(PROBE).await;
         match written {
-            Ok(Ok(()) | Err(StoreError::Full)) | Err(StoreError::Busy { .. }) => Ok(probe),
+            // Full, or probed by another tab at this moment: it is there.
+            Ok(Ok(()) | Err(StoreError::Full)) | Err(StoreError::Full | StoreError::Busy { .. }) => Ok(probe),
             _ => Err(none.to_owned()),
         }
     }
