@@ -50,7 +50,7 @@ fn choices(shelf: &WeightsShelf) -> Vec<Choice> {
                 ("parameters", number::rounded(entry.parameters)),
                 ("name", entry.name.clone()),
                 ("download", if kept { "kept in this browser".into() } else { number::bytes(entry.bytes) }),
-                ("device memory", number::bytes(entry.device_bytes)),
+                ("device memory", number::memory(entry.device_bytes)),
                 ("licence", entry.license.clone()),
             ],
             card: entry.card.clone(),
