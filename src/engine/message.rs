@@ -211,7 +211,7 @@ pub enum Event {
         mime: String,
         bytes: serde_bytes::ByteBuf,
     },
-    ModelOpened(ModelInfo),
+    ModelOpened(Box<ModelInfo>),
     BenchResult(BenchResult),
     WeightsShelf(Box<WeightsShelf>),
     WeightsInspected(Box<WeightsInspected>),

@@ -152,7 +152,7 @@ impl Session {
                 let model = TrainedModel::from_bytes(&bytes)?;
                 let info = model.info();
                 self.state.borrow_mut().model = Some(Rc::new(model));
-                self.post(id, Event::ModelOpened(info));
+                self.post(id, Event::ModelOpened(Box::new(info)));
             }
             Command::ExportEnvi { labels } => {
                 let cube = self.cube()?;

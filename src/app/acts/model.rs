@@ -40,7 +40,7 @@ pub async fn give(store: Store, bytes: Vec<u8>, origin: String) -> Result<(), St
             if info.config.size == size || store.weights.loaded.with_untracked(Option::is_none) {
                 store.config.set(info.config.clone());
             }
-            store.model.set(Some(Model { info: Some(info), origin, bytes }));
+            store.model.set(Some(Model { info: Some(*info), origin, bytes }));
             Ok(())
         }
         Ok(_) => Ok(()),

@@ -7,6 +7,7 @@
 
 use cubecl::client::Client;
 use cubecl::server::Handle;
+use wide::bytemuck;
 
 use super::block::{self, WeightKind};
 use crate::kernels::products::BLOCK;
@@ -52,7 +53,7 @@ impl Upload {
             .map(|first| {
                 let count = limit.min(outputs - first);
                 let words = Words::new(kind, inputs, count, &bytes[first * row_bytes..][..count * row_bytes]);
-                let upload = |words: &[u32]| client.create_from_slice(&bytes_of(words));
+                let upload = |words: &[u32]| client.create_from_slice(bytemuck::cast_slice(words));
                 let scales = kind.is_quantized().then(|| upload(&words.scales));
                 Part { first, outputs: count, quants: upload(&words.quants), scales }
             })
@@ -140,10 +141,6 @@ impl Words {
         }
         Self { quants, scales }
     }
-}
-
-fn bytes_of(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 #[cfg(test)]

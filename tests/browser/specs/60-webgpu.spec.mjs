@@ -97,7 +97,7 @@ for (const complete of [false, true]) {
       assert.ok(report.gpu_peak_bytes < 1024 * MIB, `${report.gpu_peak_bytes} bytes of GPU memory`);
       assert.ok(report.heap_bytes < 300 * MIB, `${report.heap_bytes} bytes of heap`);
       // All of it, not some of it: ViT-H's projections at 4.5 bits.
-      assert.ok(report.parameters > (complete ? 1.29e9 : 0.86e9), `${report.parameters} parameters`);
+      assert.ok(report.parameters > (complete ? 1.27e9 : 0.86e9), `${report.parameters} parameters`);
       assert.ok(report.gpu_peak_bytes > (report.parameters * 4.5) / 8, 'the weights are on the GPU');
     },
     { timeout_s: 900 },
