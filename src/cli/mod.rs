@@ -3,8 +3,8 @@
 mod convert;
 mod evaluate;
 mod inspect;
-mod quantized;
 mod pretrain;
+mod quantized;
 mod setting;
 
 use std::process::ExitCode;
