@@ -90,8 +90,8 @@ pub fn rounded(count: u64) -> String {
     let size = count as f64;
     match count {
         0..10_000 => grouped(count as usize),
-        10_000..99_950 => format!("{:.1} thousand", size / 1e3),
-        99_950..9_950_000 => format!("{:.1} million", size / 1e6),
+        10_000..999_500 => format!("{:.0} thousand", size / 1e3),
+        999_500..9_950_000 => format!("{:.1} million", size / 1e6),
         9_950_000..999_500_000 => format!("{:.0} million", size / 1e6),
         _ => format!("{:.2} billion", size / 1e9),
     }
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(rounded(2_304_512), "2.3 million");
         assert_eq!(rounded(193_747_054), "194 million");
         assert_eq!(rounded(1_308_881_006), "1.31 billion");
-        assert_eq!((rounded(9_999).as_str(), rounded(60_000).as_str()), ("9\u{202f}999", "60.0 thousand"));
+        assert_eq!((rounded(9_999).as_str(), rounded(60_000).as_str()), ("9\u{202f}999", "60 thousand"));
     }
 
     #[test]
