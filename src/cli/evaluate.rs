@@ -167,7 +167,7 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
         device: args.device,
         parameters: info.as_ref().map_or(0, |info| info.parameters),
         trained: info.as_ref().map_or(0, |info| info.trained),
-        base: info.and_then(|info| info.base),
+        base: info.and_then(|info| info.base).map(|base| *base),
         config,
         classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
         prepare_s,

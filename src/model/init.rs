@@ -62,6 +62,9 @@ enum Rule {
 /// first matrix of an adapter (LoRA as PEFT starts it); the second is 0, so that it starts without effect.
 fn rule(name: &str) -> Rule {
     const STD: f64 = 0.02;
+    if name.ends_with(".mask_token") {
+        return Rule::Normal { scale: STD };
+    }
     let Some(rest) = name.strip_prefix("spat_encoder.").or_else(|| name.strip_prefix("spec_encoder.")) else {
         return Rule::Uniform;
     };

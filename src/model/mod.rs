@@ -22,6 +22,8 @@ pub use resize::resize_position_table;
 #[cfg(feature = "model")]
 mod attention;
 #[cfg(feature = "model")]
+mod autoencoder;
+#[cfg(feature = "model")]
 mod block;
 #[cfg(feature = "model")]
 mod classification;
@@ -65,6 +67,7 @@ mod upsample;
 #[cfg(feature = "model")]
 pub use {
     attention::{Attention, Tokens},
+    autoencoder::{Autoencoder, Mask},
     block::Block,
     file::{NamedValues, SafetensorsSource, SaveError},
     formula::Formula,

@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use thiserror::Error;
 
+use super::autoencoder::Cover;
 use super::classification::ClassificationHead;
 use super::config::{Config, ConfigError, Task};
 use super::file::{NamedValues, SafetensorsSource};
@@ -93,6 +94,16 @@ impl HyperSigma {
         let network = Self::new(config, &mut source, device)?;
         source.finish(config)?;
         Ok(network)
+    }
+
+    /// For masked autoencoding: one tile `[1, C, H, W]` → tokens of the spatial encoder, and what they stand for.
+    pub(super) fn spatial_tokens(&self, x: Tensor<4>, cover: &Cover) -> (Tensor<2>, Tensor<2>) {
+        self.spatial.covered(x, cover)
+    }
+
+    /// For masked autoencoding: one tile `[1, C, H, W]` → tokens of the spectral encoder, and what they stand for.
+    pub(super) fn spectral_tokens(&self, x: Tensor<4>, cover: &Cover) -> (Tensor<2>, Tensor<2>) {
+        self.spectral.covered(x, cover)
     }
 
     pub fn config(&self) -> &Config {

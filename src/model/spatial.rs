@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::attention::Tokens;
+use super::autoencoder::Cover;
 use super::block::Block;
 use super::config::Config;
 use super::parameters::{Builder, ParameterError};
@@ -92,5 +93,17 @@ impl SpatialEncoder {
     pub(super) fn feature(&self, j: usize, x: Tensor<2>, tokens: Tokens) -> Feature<'_> {
         let dim = x.dims()[1];
         Feature::new(x.reshape([tokens.batch, tokens.count(), dim]), tokens.grid, &self.levels[j])
+    }
+
+    /// One tile `[1, C, H, W]` with some tokens covered → tokens after the last block `[N, D]`, and the patches as they are
+    /// `[N, C * p * p]`.
+    pub(super) fn covered(&self, x: Tensor<4>, cover: &Cover) -> (Tensor<2>, Tensor<2>) {
+        let patches = self.patch_embed.patches(x.clone());
+        let (x, tokens) = self.patch_embed.forward(x); // [N, D]
+        let (count, dim) = (tokens.count(), x.dims()[1]);
+        let x = cover.over(x.reshape([1, count, dim])) + self.pos_embed.val().unsqueeze::<3>();
+        let x = x.reshape([count, dim]);
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(x, tokens, &mut Pass::evaluation()));
+        (x, patches)
     }
 }

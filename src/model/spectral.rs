@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
 
 use super::attention::Tokens;
+use super::autoencoder::Cover;
 use super::block::Block;
 use super::config::{Config, REDUCED};
 use super::layers::Linear;
@@ -69,24 +70,10 @@ impl SpectralEncoder {
         let x = x.reshape([batch, bands, pixels]); // [B, C, H * W]
         pass.record("spec.spec_embed", || self.pool(x.clone()).swap_dims(1, 2));
 
-        // Averaging over bands and mapping over pixels are both linear: whichever leaves fewer rows comes first.
-        let embedded = if bands < count {
-            let mapped = x.reshape([batch * bands, pixels]).matmul(self.spat_map.weight.val()); // [B * C, D]
-            let dim = mapped.dims()[1];
-            self.pool(mapped.reshape([batch, bands, dim])) // [B, T, D]
-        } else {
-            let pooled = self.pool(x).reshape([batch * count, pixels]);
-            let mapped = pooled.matmul(self.spat_map.weight.val()); // [B * T, D]
-            let dim = mapped.dims()[1];
-            mapped.reshape([batch, count, dim]) // [B, T, D]
-        };
-        let dim = embedded.dims()[2];
-        let embedded = match &self.spat_map.bias {
-            Some(bias) => embedded + bias.val().unsqueeze(),
-            None => embedded,
-        };
+        let embedded = self.embed(x); // [B, T, D]
         pass.record("spec.spat_map", || embedded.clone());
         let x = embedded + self.pos_embed.val().unsqueeze::<3>();
+        let dim = x.dims()[2];
         (x.reshape([batch * count, dim]), Tokens { batch, grid: self.grid })
     }
 
@@ -104,6 +91,43 @@ impl SpectralEncoder {
         let pooled = x.matmul(mean).reshape([batch, count]); // [B, T]
         pass.record("spec.pooled", || pooled.clone().unsqueeze_dim::<3>(2));
         pooled
+    }
+
+    /// Bands to tokens, embedded: `[B, C, H * W]` → `[B, T, D]`.
+    fn embed(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, bands, pixels] = x.dims();
+        let [count, _] = self.pooling.dims();
+        // Averaging over bands and mapping over pixels are both linear: whichever leaves fewer rows comes first.
+        let embedded = if bands < count {
+            let mapped = x.reshape([batch * bands, pixels]).matmul(self.spat_map.weight.val()); // [B * C, D]
+            let dim = mapped.dims()[1];
+            self.pool(mapped.reshape([batch, bands, dim])) // [B, T, D]
+        } else {
+            let pooled = self.pool(x).reshape([batch * count, pixels]);
+            let mapped = pooled.matmul(self.spat_map.weight.val()); // [B * T, D]
+            let dim = mapped.dims()[1];
+            mapped.reshape([batch, count, dim]) // [B, T, D]
+        };
+        match &self.spat_map.bias {
+            Some(bias) => embedded + bias.val().unsqueeze(),
+            None => embedded,
+        }
+    }
+
+    /// One tile `[1, C, H, W]` with some tokens covered → tokens after the last live block `[T, D]`, and the pooled bands as
+    /// they are `[T, H * W]`.
+    pub(super) fn covered(&self, x: Tensor<4>, cover: &Cover) -> (Tensor<2>, Tensor<2>) {
+        let [_, bands, height, width] = x.dims();
+        let x = x.reshape([1, bands, height * width]);
+        let pooled = self.pool(x.clone()); // [1, T, H * W]
+        let [_, count, pixels] = pooled.dims();
+        let x = cover.over(self.embed(x)) + self.pos_embed.val().unsqueeze::<3>(); // [1, T, D]
+        let dim = x.dims()[2];
+        let tokens = Tokens { batch: 1, grid: self.grid };
+        let x = x.reshape([count, dim]);
+        let live = self.blocks.iter().take(self.live);
+        let x = live.fold(x, |x, block| block.forward(x, tokens, &mut Pass::evaluation()));
+        (x, pooled.reshape([count, pixels]))
     }
 
     /// Block `index`: `[B * T, D]` → `[B * T, D]`.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 use thiserror::Error;
 
-use super::adapter::{Merged, Saved, check_base, contents};
+use super::adapter::{Merged, Saved, check_base};
 use super::config::{ConfigError, TrainConfig};
 use super::error::TrainError;
 use super::info::{BaseWeights, ModelInfo};
@@ -168,7 +168,7 @@ impl Description {
     /// Name and shape of everything that the file can hold, in official order, and whether it must.
     fn contents(&self) -> Vec<(String, Vec<usize>, bool)> {
         match self.lora() {
-            Some(lora) => contents(&self.shape, lora),
+            Some(lora) => lora.parameters(&self.shape),
             None => names::live(&self.shape).into_iter().map(|(name, shape)| (name, shape, true)).collect(),
         }
     }
@@ -343,7 +343,7 @@ impl TrainedModel {
 
     /// What the page shows of it.
     pub fn info(&self) -> ModelInfo {
-        let Description { config, shape, projection, classes, scene, base, .. } = &self.description;
+        let Description { config, shape, projection, classes, scene, base, adapter, .. } = &self.description;
         ModelInfo {
             config: config.clone(),
             bands: projection.scene_bands,
@@ -351,8 +351,8 @@ impl TrainedModel {
             parameters: shape.parameter_count() as u64,
             trained: self.weights.iter().map(|tensor| tensor.values.len() as u64).sum(),
             scene: scene.clone(),
-            base: base.clone(),
-            adapter: self.description.lora(),
+            base: base.clone().map(Box::new),
+            adapter: *adapter,
         }
     }
 }

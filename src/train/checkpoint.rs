@@ -31,10 +31,10 @@ struct Checkpoint {
 
 /// Named values as little-endian bytes.
 #[derive(Default, Serialize, Deserialize)]
-struct Numbers(Vec<(String, serde_bytes::ByteBuf)>);
+pub(super) struct Numbers(Vec<(String, serde_bytes::ByteBuf)>);
 
 impl Numbers {
-    fn decode(self) -> Result<BTreeMap<String, Vec<f32>>, TrainError> {
+    pub(super) fn decode(self) -> Result<BTreeMap<String, Vec<f32>>, TrainError> {
         let numbers = |(name, bytes): (String, serde_bytes::ByteBuf)| {
             let (chunks, rest) = bytes.as_chunks::<4>();
             if !rest.is_empty() {
@@ -48,20 +48,30 @@ impl Numbers {
 
 /// Tensors waiting to be read in one go.
 #[derive(Default)]
-struct Pending {
+pub(super) struct Pending {
     names: Vec<String>,
     tensors: Vec<Tensor<1>>,
 }
 
 impl Pending {
     /// Adds tensors; gives their number.
-    fn add(&mut self, values: impl IntoIterator<Item = (String, Tensor<1>)>) -> usize {
+    pub(super) fn add(&mut self, values: impl IntoIterator<Item = (String, Tensor<1>)>) -> usize {
         let before = self.names.len();
         for (name, tensor) in values {
             self.names.push(name);
             self.tensors.push(tensor);
         }
         self.names.len() - before
+    }
+
+    /// Reads them and takes them apart again, as many for each as [`add`](Self::add) said.
+    pub(super) async fn read<const N: usize>(self, counts: [usize; N]) -> Result<[Numbers; N], TrainError> {
+        let data = read(self.tensors).await?;
+        let mut named = self.names.into_iter().zip(data).map(|(name, values)| {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            (name, serde_bytes::ByteBuf::from(bytes))
+        });
+        Ok(counts.map(|count| Numbers(named.by_ref().take(count).collect())))
     }
 }
 
@@ -79,12 +89,7 @@ impl Trainer {
             pending.add(self.average.iter().flat_map(|average| average.values().clone())),
             pending.add(self.kept.iter().flat_map(|kept| kept.values.clone())),
         ];
-        let data = read(pending.tensors).await?;
-        let mut named = pending.names.into_iter().zip(data).map(|(name, values)| {
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            (name, serde_bytes::ByteBuf::from(bytes))
-        });
-        let [weights, moments, average, kept] = counts.map(|count| Numbers(named.by_ref().take(count).collect()));
+        let [weights, moments, average, kept] = pending.read(counts).await?;
         let checkpoint = Checkpoint {
             version: VERSION,
             config: self.config.clone(),

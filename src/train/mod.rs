@@ -38,6 +38,8 @@ pub mod network;
 mod optimizer;
 #[cfg(feature = "model")]
 mod parameters;
+#[cfg(all(feature = "model", not(target_arch = "wasm32")))]
+pub mod pretrain;
 #[cfg(feature = "model")]
 mod regularizer;
 #[cfg(feature = "model")]

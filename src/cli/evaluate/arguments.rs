@@ -6,6 +6,7 @@ use burn::tensor::{Device, DeviceKind};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::super::setting::with_setting;
 use super::EvaluateError;
 use crate::cli::quantized::quantization;
 use crate::train::{Lora, LoraTargets, ModelSize, TrainConfig, TrainError, Tuning};
@@ -129,7 +130,7 @@ pub enum Compute {
 }
 
 impl Compute {
-    pub(super) fn device(self) -> Device {
+    pub(in crate::cli) fn device(self) -> Device {
         match self {
             Self::Cpu => Device::flex(),
             Self::Vulkan => Device::wgpu(DeviceKind::DefaultDevice),
@@ -169,32 +170,4 @@ pub(super) fn configuration(
     }
     config.validate().map_err(TrainError::from)?;
     Ok(config)
-}
-
-/// `config` with one field changed, given as `FIELD=VALUE`.
-fn with_setting(config: &TrainConfig, given: &str) -> Result<TrainConfig, String> {
-    let (field, value) = given.split_once('=').ok_or("write it as FIELD=VALUE")?;
-    let mut json = serde_json::to_value(config).map_err(|error| error.to_string())?;
-    let mut place = &mut json;
-    for part in field.split('.') {
-        place = place.get_mut(part).ok_or_else(|| format!("there is no setting {field}"))?;
-    }
-    *place = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::String(value.to_owned()));
-    serde_json::from_value(json).map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_are_changed_by_name() {
-        let config = with_setting(&TrainConfig::default(), "augmentation.jitter=2").unwrap();
-        assert_eq!(config.augmentation.jitter, 2);
-        let config = with_setting(&config, "size=tiny").unwrap();
-        assert_eq!((config.size, config.augmentation.jitter), (ModelSize::Tiny, 2));
-        assert!(with_setting(&config, "augmentation.wobble=2").unwrap_err().contains("wobble"));
-        assert!(with_setting(&config, "epochs").is_err());
-        assert!(with_setting(&config, "epochs=many").is_err());
-    }
 }
