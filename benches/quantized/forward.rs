@@ -33,7 +33,7 @@ pub fn run(bench: &Bench) {
     for (case, complete) in [("huge_tile", false), ("huge_tile_complete", true)] {
         if bench.filter.contains("huge_tile") {
             let config = Config { patch: 4, complete, ..Config::huge(Task::Segmentation, [16; 2], 8, 6) };
-            networks(bench, case, &config, &[Quantization::Q4_0], 3);
+            networks(bench, case, &config, &[Quantization::Q4_0], 1);
         }
     }
 }

@@ -2,11 +2,10 @@
 
     python torch_forward.py [--networks nano,base] [--threads 1,2] [--dtypes float32,bfloat16,int8]
 
-The same networks, weights and input as export_onnx.py (networks.py; this needs numpy and torch),
-written with PyTorch's own fused operations: linear, layer_norm, gelu, scaled_dot_product_attention, grid_sample. The savings
-of the graph are taken too: no dead spectral blocks, bands mapped before pooling, the head before the up-sampling. `int8` is
-torch.ao's dynamic quantization of the linear layers. `output_sum` and `output_l2` are
-those of the bench's document.
+The same networks, weights and input as export_onnx.py (networks.py; this needs numpy and torch), written with PyTorch's own
+fused operations: linear, layer_norm, gelu, scaled_dot_product_attention, grid_sample. The savings of the graph are taken too:
+no dead spectral blocks, bands mapped before pooling, the head before the up-sampling. `int8` is torch.ao's dynamic quantization
+of the linear layers. `output_sum` and `output_l2` are those of the bench's document.
 """
 
 import argparse
