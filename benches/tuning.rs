@@ -1,7 +1,7 @@
 //! Memory and time of training ViT-B on the CPU, everything or LoRA over frozen Q8_0, as JSON lines:
 //! `cargo bench --profile dev --bench tuning [part of a case's name]`. The machine needs 8 GB.
 //!
-//! `step_…`: one whole step, tile 128 × 128, patch 8. `gradients_…`: only the gradients, with finer patches too, on one tape, on
+//! `step_…`: one whole step, tile 128 × 128, patch 8. `gradients_…`: only the gradients, with patch 4 too, on one tape, on
 //! burn's checkpointing tape, and block by block.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -102,7 +102,7 @@ fn main() {
             }
         }
     }
-    for patch in [8, 4, 2] {
+    for patch in [8, 4] {
         for method in [Method::Tape, Method::Balanced, Method::ByBlock] {
             let name = format!("gradients_patch_{patch}_{method:?}").to_lowercase();
             if name.contains(&wanted) {

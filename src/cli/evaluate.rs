@@ -16,6 +16,7 @@ use thiserror::Error;
 use arguments::configuration;
 pub use arguments::{Compute, EvaluateArgs};
 
+use super::quantized::{self, QuantizedRun};
 use crate::labels::{Accuracy, AccuracyError, Class, LabelMap, Split, SplitError, SplitFileError, Spread, Summary};
 use crate::labels::{GroundTruthError, random_split, read_labels, read_split_file};
 use crate::preprocess::{PreprocessError, Projection, fit_projection};
@@ -72,6 +73,9 @@ pub struct Run {
     pub final_loss: f32,
     pub train_s: f64,
     pub map_s: f64,
+    /// The same network, quantized.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quantized: Vec<QuantizedRun>,
 }
 
 /// What `--json` prints.
@@ -163,7 +167,7 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
         device: args.device,
         parameters: info.as_ref().map_or(0, |info| info.parameters),
         trained: info.as_ref().map_or(0, |info| info.trained),
-        base: info.and_then(|info| info.base),
+        base: info.and_then(|info| info.base).map(|base| *base),
         config,
         classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
         prepare_s,
@@ -240,8 +244,9 @@ fn run(
     let map_s = started.elapsed().as_secs_f64();
 
     let accuracy = Accuracy::of_map(&map.labels, &split.test, classes.len())?;
+    let quantized = quantized::maps(&model, &args.quantizations, &view, &map, split, &device)?;
     let seed = config.seed;
-    let run = Run { split: split.name.clone(), seed, accuracy, best_epoch, final_loss, train_s, map_s };
+    let run = Run { split: split.name.clone(), seed, accuracy, best_epoch, final_loss, train_s, map_s, quantized };
     Ok((run, model))
 }
 
@@ -290,6 +295,7 @@ fn table(report: &Report) -> String {
             percent(&summary.average),
             percent(&summary.kappa)
         ));
+        lines.extend(quantized::table(report.runs.iter().map(|run| (&run.accuracy, run.quantized.as_slice()))));
         for (name, producers) in report.classes.iter().zip(&summary.producers) {
             if let Some(producers) = producers {
                 lines.push(format!("  {name:<40} {}", percent(producers)));

@@ -4,6 +4,7 @@ mod convert;
 mod evaluate;
 mod inspect;
 mod pretrain;
+mod quantized;
 mod setting;
 
 use std::process::ExitCode;

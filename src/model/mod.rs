@@ -50,6 +50,8 @@ mod projection;
 #[cfg(feature = "model")]
 mod pyramid;
 #[cfg(feature = "model")]
+mod quantizing;
+#[cfg(feature = "model")]
 mod recompute;
 #[cfg(feature = "model")]
 mod segmentation;
@@ -73,5 +75,6 @@ pub use {
     network::{HyperSigma, ModelError},
     parameters::{Builder, Layout, Parameter, ParameterError, ParameterSource, StoredWeights},
     pass::{Intermediate, Pass, Trace},
+    quantizing::Quantizing,
     upsample::{Upsample, adaptive_average},
 };

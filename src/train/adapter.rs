@@ -5,27 +5,8 @@ use std::collections::BTreeMap;
 use super::artifact::ArtifactError;
 use super::info::BaseWeights;
 use super::start::Start;
-use super::tuning::Lora;
 use crate::model::{Config, NamedValues, ParameterError, ParameterSource, StoredWeights, names};
 use crate::weights::Pretrained;
-
-/// Name and official shape of everything that an adapter file can hold, in the order in which a network is built, and
-/// whether it must: of the blocks' own tensors only those are there that the base lacks.
-pub(super) fn contents(shape: &Config, lora: Lora) -> Vec<(String, Vec<usize>, bool)> {
-    let mut list: Vec<(String, Vec<usize>, bool)> = Vec::new();
-    for (name, sides) in names::live(shape) {
-        let inputs = list.last().and_then(|(_, weight, _)| weight.get(1).copied());
-        let adapted = name.strip_suffix(".bias").filter(|name| lora.targets.include(name));
-        let thin = adapted.zip(inputs).map(|(name, inputs)| {
-            let [a, b] = ["lora_A", "lora_B"].map(|matrix| format!("{name}.{matrix}.weight"));
-            [(a, vec![lora.rank, inputs], true), (b, vec![sides[0], lora.rank], true)]
-        });
-        let must = !name.contains(".blocks.");
-        list.push((name, sides, must));
-        list.extend(thin.into_iter().flatten());
-    }
-    list
-}
 
 /// Checks that these are the weights that an adapter was trained on.
 pub(super) fn check_base(wanted: &BaseWeights, found: &Pretrained) -> Result<(), ArtifactError> {

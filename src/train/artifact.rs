@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 use thiserror::Error;
 
-use super::adapter::{Merged, Saved, check_base, contents};
+use super::adapter::{Merged, Saved, check_base};
 use super::config::{ConfigError, TrainConfig};
 use super::error::TrainError;
 use super::info::{BaseWeights, ModelInfo};
@@ -20,10 +20,10 @@ use super::trainer::{EpochReport, Trainer};
 use super::tuning::Lora;
 use crate::labels::Class;
 use crate::model::names;
-use crate::model::{Config, HyperSigma, ModelError, NamedValues, ParameterSource, SafetensorsSource, Task};
+use crate::model::{Config, HyperSigma, ModelError, NamedValues, ParameterSource, Quantizing, SafetensorsSource, Task};
 use crate::preprocess::{PreprocessError, Projection};
 use crate::scene::SceneInfo;
-use crate::weights::{Pretrained, WeightsError};
+use crate::weights::{Pretrained, Quantization, WeightsError};
 
 /// The key of our JSON in the header of the file.
 const KEY: &str = "sigmascope";
@@ -168,7 +168,7 @@ impl Description {
     /// Name and shape of everything that the file can hold, in official order, and whether it must.
     fn contents(&self) -> Vec<(String, Vec<usize>, bool)> {
         match self.lora() {
-            Some(lora) => contents(&self.shape, lora),
+            Some(lora) => lora.parameters(&self.shape),
             None => names::live(&self.shape).into_iter().map(|(name, shape)| (name, shape, true)).collect(),
         }
     }
@@ -293,9 +293,7 @@ impl TrainedModel {
     /// # Errors
     /// [`TrainError::Network`] when weights and shape contradict each other, or an adapter lacks its base.
     pub fn network(&self, device: &Device) -> Result<HyperSigma, TrainError> {
-        let network = |error: &dyn std::fmt::Display| TrainError::Network(error.to_string());
-        let mut source = self.source().map_err(|error| network(&error))?;
-        HyperSigma::new(&self.description.shape, &mut source, device).map_err(|error| network(&error))
+        self.network_stored(Quantization::F32, device)
     }
 
     fn source(&self) -> Result<Saved<'_>, ArtifactError> {
@@ -306,6 +304,17 @@ impl TrainedModel {
             (None, Some(base)) => Some(Start::new(Some(base), shape, config.tuning.lora(), config.seed)?),
         };
         Ok(Saved::new(&self.weights, base))
+    }
+
+    /// The network on `device` with its projections quantized, as a weights file would hold them, and frozen.
+    ///
+    /// # Errors
+    /// [`TrainError::Network`] when F16 cannot hold a weight, or weights and shape contradict each other.
+    pub fn network_stored(&self, quantization: Quantization, device: &Device) -> Result<HyperSigma, TrainError> {
+        let network = |error: &dyn std::fmt::Display| TrainError::Network(error.to_string());
+        let mut source = self.source().map_err(|error| network(&error))?;
+        HyperSigma::new(&self.description.shape, &mut Quantizing::new(&mut source, quantization), device)
+            .map_err(|error| network(&error))
     }
 
     /// Whether a scene can be mapped: as many bands as the training scene, at the same wavelengths where both are known.
@@ -334,7 +343,7 @@ impl TrainedModel {
 
     /// What the page shows of it.
     pub fn info(&self) -> ModelInfo {
-        let Description { config, shape, projection, classes, scene, base, .. } = &self.description;
+        let Description { config, shape, projection, classes, scene, base, adapter, .. } = &self.description;
         ModelInfo {
             config: config.clone(),
             bands: projection.scene_bands,
@@ -342,8 +351,8 @@ impl TrainedModel {
             parameters: shape.parameter_count() as u64,
             trained: self.weights.iter().map(|tensor| tensor.values.len() as u64).sum(),
             scene: scene.clone(),
-            base: base.clone(),
-            adapter: self.description.lora(),
+            base: base.clone().map(Box::new),
+            adapter: *adapter,
         }
     }
 }

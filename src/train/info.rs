@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::TrainConfig;
-use super::tuning::Lora;
 use crate::labels::Class;
 
 /// The weights file that a training started from.
@@ -27,8 +26,8 @@ pub struct ModelInfo {
     pub trained: u64,
     /// The scene it was trained on.
     pub scene: String,
-    /// What it was trained from; with an adapter also what it needs.
-    pub base: Option<BaseWeights>,
-    /// Holds only the change of the base weights.
-    pub adapter: Option<Lora>,
+    /// What it was trained from.
+    pub base: Option<Box<BaseWeights>>,
+    /// Holds only the change of the base weights, and needs them.
+    pub adapter: bool,
 }

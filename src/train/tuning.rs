@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::{Config, names};
+
 /// What a run changes of a network that starts from pretrained weights.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -22,6 +24,13 @@ impl Tuning {
             Self::Lora(lora) => Some(*lora),
         }
     }
+
+    /// Numbers that a run trains of `network`; `taken` says which tensors a weights file brings.
+    pub fn trained(&self, network: &Config, taken: impl Fn(&str) -> bool) -> usize {
+        let Self::Lora(lora) = self else { return network.parameter_count() };
+        let trained = lora.parameters(network).into_iter().filter(|(name, _, always)| *always || !taken(name));
+        trained.map(|(_, shape, _)| shape.iter().product::<usize>()).sum()
+    }
 }
 
 /// Low-rank adapters (LoRA, arXiv 2106.09685): W + (alpha / rank) · B · A.
@@ -32,6 +41,27 @@ pub struct Lora {
     pub rank: usize,
     pub alpha: f64,
     pub targets: LoraTargets,
+}
+
+impl Lora {
+    /// Name and official shape of everything that can be trained, in the order in which a network is built, and whether it
+    /// always is: of the blocks' own tensors only those are that the weights file lacks.
+    pub fn parameters(&self, network: &Config) -> Vec<(String, Vec<usize>, bool)> {
+        let mut list: Vec<(String, Vec<usize>, bool)> = Vec::new();
+        for (name, sides) in names::live(network) {
+            // A bias stands behind its weight, `[out, in]`, and adapters behind both.
+            let inputs = list.last().and_then(|(_, weight, _)| weight.get(1).copied());
+            let adapted = name.strip_suffix(".bias").filter(|name| self.targets.include(name));
+            let thin = adapted.zip(inputs).map(|(name, inputs)| {
+                let [a, b] = ["lora_A", "lora_B"].map(|matrix| format!("{name}.{matrix}.weight"));
+                [(a, vec![self.rank, inputs], true), (b, vec![sides[0], self.rank], true)]
+            });
+            let always = !name.contains(".blocks.");
+            list.push((name, sides, always));
+            list.extend(thin.into_iter().flatten());
+        }
+        list
+    }
 }
 
 impl Default for Lora {

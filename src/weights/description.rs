@@ -234,8 +234,8 @@ impl Description {
         })
     }
 
-    /// For people.
-    fn title(&self) -> String {
+    /// For people: "HyperSIGMA Base, pre-trained encoders".
+    pub fn title(&self) -> String {
         let size = self
             .size
             .as_deref()

@@ -182,13 +182,13 @@ fn adapters_learn_what_the_merged_weights_would() {
 #[test]
 fn gradients_block_by_block_are_the_same() {
     for device in devices() {
-        for weights in [Weights::Adapted(WeightKind::Q8_0), Weights::Merged] {
+        for (weights, allowed) in [(Weights::Adapted(WeightKind::Q8_0), 1e-3), (Weights::Merged, 1e-4)] {
             let (loss, whole) = gradients(weights, false, &device);
             let (own_loss, by_block) = gradients(weights, true, &device);
             assert!((own_loss - loss).abs() <= 1e-5 * loss, "{own_loss} {loss}");
             for (name, found) in &by_block {
                 let off = deviation(&found.values, &whole[name].values).unwrap().rel_l2;
-                assert!(off <= 1e-5, "the gradient of {name} is off by {off:e} on {device:?}");
+                assert!(off <= allowed, "the gradient of {name} is off by {off:e} on {device:?}");
             }
         }
     }

@@ -11,5 +11,6 @@ mod network;
 mod official;
 mod ops;
 mod pretrained;
+mod quantized;
 mod reference;
 mod tiny;

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::super::setting::with_setting;
 use super::EvaluateError;
+use crate::cli::quantized::quantization;
 use crate::train::{Lora, LoraTargets, ModelSize, TrainConfig, TrainError, Tuning};
-use crate::weights::Pretrained;
+use crate::weights::{Pretrained, Quantization};
 
 /// Trains on every split, maps, and prints accuracies: each seed's, their mean and population standard deviation.
 #[derive(Debug, Clone, Args)]
@@ -76,6 +77,9 @@ pub struct EvaluateArgs {
     /// Write it with its adapters merged into the weights to this file, which needs no other.
     #[arg(long)]
     pub save_merged: Option<PathBuf>,
+    /// Also map with the trained network's projections quantized: `f16`, `q8_0`, `q4_0`, separated by commas.
+    #[arg(long, value_delimiter = ',', value_parser = quantization)]
+    pub quantizations: Vec<Quantization>,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,

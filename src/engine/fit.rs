@@ -1,0 +1,393 @@
+//! Does a network fit a device? Bytes by formula, compared with what the device allows.
+//!
+//! With N tokens of D channels (the larger encoder counts), H heads, B bytes a number (4) and one tile a step:
+//!
+//! | what | bytes |
+//! | --- | --- |
+//! | weights | projections of the blocks as they are stored (or B a number, where everything is trained); all else B a number |
+//! | activations, mapping | B · (the tile + 4 kept features N·D + the largest moment of a block: attention 8·N·D + its weights, or MLP 10·N·D + head) |
+//! | activations, training | B · (the tile + per block 22·N·D + its attention weights + head), all of which the backward pass reads; with checkpointing N·D a block and all of one |
+//! | attention weights | full: 2·H·N²; sparse: 2·H·P offsets and 2·H·P weights a token |
+//! | head | 4·K·rows·cols and, where a feature is doubled, 4·D² twice |
+//! | training | gradients, two moments, the running average and the next value: 5 · B a trained number |
+//!
+//! `tests/shelf/fit.rs` compares them with what a forward pass and a training step really take.
+
+use super::message::{DeviceBytes, DeviceChoice, Fit, FitLimits, FitPurpose, FitSuggestion, FitVerdict};
+use crate::model::{Config, Scale, Task, names};
+use crate::train::{Lora, LoraTargets, Tuning};
+use crate::weights::{Quantization, SIZES, TensorType};
+
+/// Bytes of a number that is computed with.
+const NUMBER: u64 = 4;
+/// WebAssembly's address space.
+pub const WASM_MEMORY: u64 = 4 << 30;
+/// The program itself, scene and pictures beside the network, and what the allocator wastes.
+const BESIDE: u64 = 512 << 20;
+/// A GPU that does not say how much memory it has is trusted with so much.
+const TRUSTED: u64 = 1 << 30;
+
+/// Who is to do what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work {
+    pub network: Config,
+    pub quantization: Quantization,
+    pub purpose: FitPurpose,
+    pub tuning: Tuning,
+    /// A running average of the weights is kept.
+    pub average: bool,
+    /// Blocks are computed again on the way back.
+    pub checkpointing: bool,
+}
+
+/// Bytes that a [`Work`] needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needs {
+    pub bytes: DeviceBytes,
+    /// The largest buffer that cannot be split, and what it is.
+    pub largest: (u64, &'static str),
+}
+
+impl Work {
+    /// By the formulas above.
+    pub fn needs(&self) -> Needs {
+        let trains = self.purpose == FitPurpose::Train;
+        let everything = trains && self.tuning == Tuning::Full;
+        let network = Config { complete: false, ..self.network.clone() };
+        let (mut weights, mut trained) = (0, 0);
+        let mut largest = (0, "");
+        for (name, shape) in names::live(&network) {
+            let values = shape.iter().map(|&side| side as u64).product::<u64>();
+            let kind = self.quantization.of(&name, &shape);
+            // Large matrices outside the blocks are unpacked.
+            let frozen = !everything && is_projection(&name);
+            if frozen {
+                weights += kind.bytes(values).unwrap_or(NUMBER * values);
+                weights += adapter(&self.tuning, trains, &name, &shape).unwrap_or(0) * NUMBER;
+                trained += adapter(&self.tuning, trains, &name, &shape).unwrap_or(0);
+                continue;
+            }
+            weights += NUMBER * values;
+            keep(&mut largest, NUMBER * values, "one matrix of weights");
+            let in_block = name.contains(".blocks.");
+            trained += if trains && (everything || !in_block) { values } else { 0 };
+        }
+        let (activations, moment) = activations(&network, trains, self.checkpointing);
+        keep(&mut largest, moment.0, moment.1);
+        let kept = if self.average { 5 } else { 4 };
+        let bytes = DeviceBytes { weights, activations, training: kept * NUMBER * trained };
+        Needs { bytes, largest }
+    }
+}
+
+fn keep(largest: &mut (u64, &'static str), bytes: u64, what: &'static str) {
+    if bytes > largest.0 {
+        *largest = (bytes, what);
+    }
+}
+
+fn is_projection(name: &str) -> bool {
+    let ends = [".attn.qkv.weight", ".attn.proj.weight", ".mlp.fc1.weight", ".mlp.fc2.weight"];
+    name.contains(".blocks.") && ends.iter().any(|end| name.ends_with(end))
+}
+
+/// Numbers of the adapter of a projection.
+fn adapter(tuning: &Tuning, trains: bool, name: &str, shape: &[usize]) -> Option<u64> {
+    let Tuning::Lora(Lora { rank, targets, .. }) = tuning else { return None };
+    let included = LoraTargets::include(*targets, name.strip_suffix(".weight")?);
+    (trains && included).then(|| (*rank * (shape[0] + shape[1])) as u64)
+}
+
+/// Bytes of activations, and the largest of them.
+fn activations(network: &Config, trains: bool, checkpointing: bool) -> (u64, (u64, &'static str)) {
+    let Config { rows, cols, components, classes, embed_dim, depth, heads, mlp_ratio, points, .. } = *network;
+    let [dim, heads, points] = [embed_dim, heads, points].map(|value| value as u64);
+    let mlp = mlp_ratio as u64;
+    let [grid_rows, grid_cols] = network.grid();
+    let spatial = (grid_rows * grid_cols) as u64;
+    let spectral = network.spectral_tokens as u64;
+    let pixels = (rows * cols) as u64;
+    let mut largest = (0, "");
+
+    let attention = |tokens: u64, full: bool| {
+        if full { 2 * heads * tokens * tokens } else { 4 * heads * points * tokens }
+    };
+    // A block's largest moment, and all that its backward pass reads.
+    let moment = |tokens: u64, full: bool| {
+        let attends = 8 * tokens * dim + attention(tokens, full);
+        attends.max((2 + 2 * mlp) * tokens * dim)
+    };
+    let kept = |tokens: u64, full: bool| (14 + 2 * mlp) * tokens * dim + attention(tokens, full);
+    let blocks = |tokens: u64, count: usize| -> (u64, u64) {
+        let each = || (0..count).map(|index| network.attends_fully(index));
+        let most = each().map(|full| moment(tokens, full)).max().unwrap_or(0);
+        let all = each().map(|full| kept(tokens, full));
+        let read = if checkpointing { all.max().unwrap_or(0) + count as u64 * tokens * dim } else { all.sum() };
+        (most, read)
+    };
+    let (spatial_moment, spatial_kept) = blocks(spatial, depth);
+    let (spectral_moment, spectral_kept) = blocks(spectral, network.spectral_blocks);
+
+    let tile = components as u64 * pixels;
+    let doubled = network.scales().contains(&Scale::Double);
+    let head = match network.task {
+        Task::Segmentation => 4 * classes as u64 * pixels + if doubled { 8 * dim * dim } else { 0 },
+        Task::Classification => 8 * spatial * dim,
+    };
+    // Bands are averaged into tokens before or after they are mapped; the pooled image is the larger of the two.
+    let pooled = spectral.min(components as u64) * pixels;
+    let numbers = if trains {
+        2 * tile + pooled + spatial_kept + spectral_kept + 2 * head + 4 * spatial * dim
+    } else {
+        2 * tile + pooled + 4 * spatial * dim + spatial_moment.max(spectral_moment).max(head)
+    };
+    keep(&mut largest, NUMBER * mlp * spatial.max(spectral) * dim, "the tokens inside an MLP");
+    keep(&mut largest, NUMBER * pixels * components as u64, "the tile");
+    keep(&mut largest, NUMBER * pixels * classes as u64, "the classes of the tile");
+    if (0..depth).any(|index| network.attends_fully(index)) {
+        keep(&mut largest, NUMBER * heads * spatial * spatial, "the weights of full attention");
+    }
+    (NUMBER * numbers, largest)
+}
+
+/// Where the work is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub active: DeviceChoice,
+    pub limits: FitLimits,
+    /// A GPU's answer to a trial: whether it gave the bytes.
+    pub granted: Option<bool>,
+}
+
+impl Place {
+    /// Compares needs with limits.
+    pub fn judge(&self, needs: &Needs) -> (FitVerdict, String) {
+        let total = needs.bytes.total();
+        let parts = format!(
+            "{} for weights, {} for activations{}",
+            size(needs.bytes.weights),
+            size(needs.bytes.activations),
+            if needs.bytes.training > 0 {
+                format!(", {} for training", size(needs.bytes.training))
+            } else {
+                String::new()
+            }
+        );
+        let whole = format!("It needs {} ({parts})", size(total));
+        let (largest, what) = needs.largest;
+        if self.active == DeviceChoice::Webgpu {
+            let limit = [self.limits.buffer, self.limits.binding].into_iter().flatten().min();
+            if let Some(limit) = limit.filter(|&limit| largest > limit) {
+                let sentence = format!(
+                    "{what} takes {}, but this GPU gives a kernel at most {} at once; choose a smaller tile or size",
+                    size(largest),
+                    size(limit)
+                );
+                return (FitVerdict::TooLarge, capital(&sentence));
+            }
+            return match self.granted {
+                Some(false) => (
+                    FitVerdict::TooLarge,
+                    format!(
+                        "{whole}, and this GPU has just refused to give as much; choose a smaller tile, size or quantisation, or close other pages that use the GPU"
+                    ),
+                ),
+                Some(true) => (FitVerdict::Fits, format!("{whole}; this GPU has just given as much for a trial.")),
+                None if total <= TRUSTED => (FitVerdict::Fits, format!("{whole}.")),
+                None => (FitVerdict::Uncertain, format!("{whole}; this GPU does not say how much memory it has.")),
+            };
+        }
+        let Some(memory) = self.limits.memory else { return (FitVerdict::Fits, format!("{whole}.")) };
+        let room = memory.saturating_sub(BESIDE);
+        if total > room {
+            let sentence = format!(
+                "{whole}, but WebAssembly on the CPU has room for {}; use WebGPU, or choose a smaller tile, size or quantisation",
+                size(room)
+            );
+            (FitVerdict::TooLarge, sentence)
+        } else if total > room / 4 * 3 {
+            (FitVerdict::Uncertain, format!("{whole}, nearly all of the {} that WebAssembly has.", size(room)))
+        } else {
+            (FitVerdict::Fits, format!("{whole}; WebAssembly on the CPU has {}.", size(room)))
+        }
+    }
+
+    /// The verdict, and what would fit if this does not.
+    pub fn fit(&self, work: &Work) -> Fit {
+        let needs = work.needs();
+        let (verdict, sentence) = self.judge(&needs);
+        let suggestions = if verdict == FitVerdict::TooLarge { self.suggestions(work, &needs) } else { Vec::new() };
+        Fit {
+            verdict,
+            needs: needs.bytes,
+            largest_binding: needs.largest.0,
+            limits: self.limits,
+            sentence,
+            suggestions,
+        }
+    }
+
+    /// Less precise weights, then smaller tiles, then smaller networks: the first of each that fits.
+    fn suggestions(&self, work: &Work, refused: &Needs) -> Vec<FitSuggestion> {
+        // What a GPU has refused tells only that it has less: half of it is a guess that leaves room.
+        let most = if self.granted == Some(false) { refused.bytes.total() / 2 } else { u64::MAX };
+        let elsewhere = Self { granted: None, ..self.clone() };
+        let good = |work: &Work| {
+            let needs = work.needs();
+            let fits = elsewhere.judge(&needs).0 != FitVerdict::TooLarge && needs.bytes.total() <= most;
+            fits.then_some(needs.bytes)
+        };
+        let smaller_kinds: Vec<Quantization> =
+            Quantization::ALL.into_iter().filter(|kind| bits(*kind) < bits(work.quantization)).collect();
+        let side = work.network.rows.max(work.network.cols);
+        let tiles: Vec<usize> = [128, 96, 64, 48, 32].into_iter().filter(|tile| *tile < side).collect();
+        let by_kind = smaller_kinds.iter().map(|&quantization| Work { quantization, ..work.clone() });
+        let with_tile = |work: &Work, tile: usize| {
+            let network =
+                Config { rows: tile.min(work.network.rows), cols: tile.min(work.network.cols), ..work.network.clone() };
+            Work { network, ..work.clone() }
+        };
+        let by_tile = tiles.iter().map(|&tile| with_tile(work, tile));
+        let by_both =
+            tiles.iter().map(|&tile| with_tile(&Work { quantization: Quantization::Q4_0, ..work.clone() }, tile));
+        let by_size = SIZES.iter().filter_map(|size| {
+            let network = size.with(&work.network);
+            let smaller = network.embed_dim * network.depth < work.network.embed_dim * work.network.depth;
+            (smaller && size.name != "tiny").then(|| Work { network, ..work.clone() })
+        });
+        let sizes: Vec<Work> = by_size.collect();
+        let groups: [Vec<Work>; 4] = [by_kind.collect(), by_tile.collect(), by_both.collect(), sizes];
+        let mut list: Vec<FitSuggestion> = Vec::new();
+        for group in groups {
+            // The largest of a group that fits; a change of both is of use only if neither alone is enough.
+            let best = group.iter().filter(|work| work.network.validate().is_ok());
+            let best = best.filter_map(|work| Some((work, good(work)?))).max_by_key(|(_, needs)| needs.total());
+            let Some((work, needs)) = best else { continue };
+            let tile = work.network.rows.max(work.network.cols);
+            let name = crate::weights::Size::of(&work.network).map_or("this size", |size| size.name);
+            let sentence = format!(
+                "{} at {} with tiles of {tile} pixels needs {}",
+                capital(name),
+                work.quantization.name().to_uppercase(),
+                size(needs.total())
+            );
+            let suggestion =
+                FitSuggestion { size: name.to_owned(), quantization: work.quantization, tile, needs, sentence };
+            if !list.contains(&suggestion) {
+                list.push(suggestion);
+            }
+        }
+        list
+    }
+}
+
+fn bits(quantization: Quantization) -> u64 {
+    let kind: TensorType = quantization.matrices();
+    8 * kind.block_bytes() as u64 / kind.block_len() as u64
+}
+
+/// For people.
+pub fn size(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 9.95 {
+        format!("{mib:.1} MiB")
+    } else if mib < 1000.0 {
+        format!("{mib:.0} MiB")
+    } else {
+        format!("{:.1} GiB", mib / 1024.0)
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(network: Config, quantization: Quantization) -> Work {
+        let tuning = Tuning::Lora(Lora::default());
+        Work { network, quantization, purpose: FitPurpose::Map, tuning, average: true, checkpointing: true }
+    }
+
+    fn huge(quantization: Quantization) -> Work {
+        work(Config::huge(Task::Segmentation, [128, 128], 20, 9), quantization)
+    }
+
+    const CPU: Place = Place {
+        active: DeviceChoice::Cpu,
+        limits: FitLimits { buffer: None, binding: None, memory: Some(WASM_MEMORY) },
+        granted: None,
+    };
+
+    #[test]
+    fn weights_take_what_their_file_takes() {
+        // ViT-H without what never counts has 0.88 billion parameters; four bits and a scale each.
+        let (q4, f32) = (huge(Quantization::Q4_0).needs(), huge(Quantization::F32).needs());
+        let parameters = huge(Quantization::F32).network.parameter_count() as u64;
+        assert_eq!(f32.bytes.weights, 4 * parameters);
+        assert!(q4.bytes.weights > parameters * 9 / 16 && q4.bytes.weights < parameters, "{q4:?}");
+        assert_eq!(q4.bytes.activations, f32.bytes.activations);
+        assert_eq!(q4.bytes.training, 0);
+    }
+
+    #[test]
+    fn training_everything_takes_every_number_five_times_more() {
+        let mapping = huge(Quantization::Q8_0);
+        let lora = Work { purpose: FitPurpose::Train, ..mapping.clone() };
+        let full = Work { tuning: Tuning::Full, ..lora.clone() };
+        let parameters = full.network.parameter_count() as u64;
+        assert_eq!(full.needs().bytes.training, 20 * parameters);
+        assert_eq!(full.needs().bytes.weights, 4 * parameters);
+        let [mapping, lora, full] = [mapping, lora, full].map(|work| work.needs().bytes);
+        assert!(lora.training > 0 && lora.training < full.training / 5, "{lora:?} {full:?}");
+        assert!(mapping.weights < lora.weights && lora.weights < full.weights / 2);
+        assert!(lora.activations > mapping.activations);
+        let kept = Work { purpose: FitPurpose::Train, checkpointing: false, ..huge(Quantization::Q8_0) };
+        assert!(kept.needs().bytes.activations > 3 * lora.activations);
+    }
+
+    #[test]
+    fn what_does_not_fit_comes_with_what_would() {
+        let fit = CPU.fit(&Work { purpose: FitPurpose::Train, tuning: Tuning::Full, ..huge(Quantization::F32) });
+        assert_eq!(fit.verdict, FitVerdict::TooLarge);
+        assert!(fit.sentence.contains("GiB") && fit.sentence.contains("choose"), "{}", fit.sentence);
+        assert!(fit.suggestions.iter().any(|suggestion| suggestion.size == "base"), "{:?}", fit.suggestions);
+        let map = CPU.fit(&huge(Quantization::Q4_0));
+        assert_eq!((map.verdict, map.suggestions), (FitVerdict::Fits, Vec::new()));
+        // Less precise weights help where weights are what is large.
+        let fit = CPU.fit(&huge(Quantization::F32));
+        let quantizations: Vec<_> = fit.suggestions.iter().map(|suggestion| suggestion.quantization).collect();
+        assert!(fit.verdict == FitVerdict::Fits || quantizations.iter().any(|kind| *kind != Quantization::F32));
+    }
+
+    #[test]
+    fn a_gpu_is_asked_and_believed() {
+        let limits = FitLimits { buffer: Some(1 << 30), binding: Some(1 << 30), memory: None };
+        let gpu = |granted| Place { active: DeviceChoice::Webgpu, limits, granted };
+        let work = huge(Quantization::F16);
+        assert_eq!(gpu(None).fit(&work).verdict, FitVerdict::Uncertain);
+        assert_eq!(gpu(Some(true)).fit(&work).verdict, FitVerdict::Fits);
+        let refused = gpu(Some(false)).fit(&work);
+        assert_eq!(refused.verdict, FitVerdict::TooLarge);
+        for suggestion in &refused.suggestions {
+            assert!(suggestion.needs.total() <= refused.needs.total() / 2, "{suggestion:?}");
+        }
+        let small = Place { limits: FitLimits { binding: Some(16 << 20), ..limits }, ..gpu(None) };
+        let fit = small.fit(&work);
+        assert_eq!(fit.verdict, FitVerdict::TooLarge);
+        assert!(fit.sentence.contains("16 MiB"), "{}", fit.sentence);
+    }
+
+    #[test]
+    fn larger_tiles_need_more() {
+        let total = |tile| {
+            let network = Config::base(Task::Segmentation, [tile, tile], 20, 9);
+            work(network, Quantization::Q8_0).needs().bytes.activations
+        };
+        assert!(total(64) < total(128) && total(128) < total(256));
+        assert_eq!([size(1 << 20), size(300 << 20), size(5 << 30)], ["1.0 MiB", "300 MiB", "5.0 GiB"]);
+    }
+}
