@@ -133,7 +133,7 @@ impl Pretrainer {
             let named = |parameter: &Parameter| Named { name: parameter.name.clone(), decays: parameter.decays() };
             wanted.map(|parameter| (parameter.id, named(parameter))).collect()
         };
-        let trained = names(&|name| !name.starts_with("cls.") && !(fixed && is_bound(name)));
+        let trained = names(&|name| !(name.starts_with("cls.") || fixed && is_bound(name)));
         let bound = names(&|name| fixed && is_bound(name));
         let optimizer = AdamW::new(
             AdamWConfig {
