@@ -99,7 +99,7 @@ fn rings(block: u32, heads: usize, len: usize) -> Vec<f32> {
         let (head, point) = (at / 2 / points, at / 2 % points);
         let radius = 1.6f64.powi(block.min(8) as i32) * 0.5 * (head % 4 + 1) as f64;
         let angle = std::f64::consts::TAU * (point as f64 + 0.5 * (head % 2) as f64) / points as f64;
-        (radius * if at % 2 == 0 { angle.cos() } else { angle.sin() }) as f32
+        (radius * if at.is_multiple_of(2) { angle.cos() } else { angle.sin() }) as f32
     };
     (0..len).map(place).collect()
 }
