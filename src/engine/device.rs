@@ -79,6 +79,8 @@ mod browser {
     struct Gpu {
         device: Device,
         setup: WgpuSetup,
+        /// A renderer on the CPU.
+        software: bool,
         /// The kernels of frozen weights need no test, or have passed it.
         frozen_trusted: Cell<bool>,
     }
@@ -117,7 +119,7 @@ mod browser {
                 self_test(&device).await.map_err(|error| error.to_string())?;
             }
             let frozen_trusted = Cell::new(software);
-            *self.gpu.borrow_mut() = Some(Gpu { device: device.clone(), setup, frozen_trusted });
+            *self.gpu.borrow_mut() = Some(Gpu { device: device.clone(), setup, software, frozen_trusted });
             Ok(device)
         }
 
@@ -161,10 +163,10 @@ mod browser {
         }
 
         /// Asks the open GPU for so many bytes, in buffers as large as it allows, and gives them back; an error of memory is
-        /// caught, nothing else is disturbed.
+        /// caught, nothing else is disturbed. `None` on a renderer on the CPU, which promises memory that it does not have.
         pub async fn try_allocation(&self, bytes: u64) -> Option<bool> {
             const LARGEST: u64 = 256 << 20;
-            let device = self.gpu.borrow().as_ref()?.setup.device.clone();
+            let device = self.gpu.borrow().as_ref().filter(|gpu| !gpu.software)?.setup.device.clone();
             let most = device.limits().max_buffer_size.min(LARGEST);
             let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
             let mut buffers = Vec::new();

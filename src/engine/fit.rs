@@ -227,58 +227,67 @@ impl Place {
         }
     }
 
-    /// Less precise weights, then smaller tiles, then smaller networks: the first of each that fits.
+    /// Less precise weights, adapters, smaller tiles, smaller networks: of each the largest that fits.
     fn suggestions(&self, work: &Work, refused: &Needs) -> Vec<FitSuggestion> {
-        // What a GPU has refused tells only that it has less: half of it is a guess that leaves room.
-        let most = if self.granted == Some(false) { refused.bytes.total() / 2 } else { u64::MAX };
+        // What a GPU has refused tells only that it has less: half of it is a guess that leaves room. And what saves
+        // nothing worth mentioning is no help.
+        let total = refused.bytes.total();
+        let most = if self.granted == Some(false) { total / 2 } else { total / 10 * 9 };
         let elsewhere = Self { granted: None, ..self.clone() };
         let good = |work: &Work| {
             let needs = work.needs();
             let fits = elsewhere.judge(&needs).0 != FitVerdict::TooLarge && needs.bytes.total() <= most;
-            fits.then_some(needs.bytes)
+            (fits && work.network.validate().is_ok()).then_some(needs.bytes)
         };
-        let smaller_kinds: Vec<Quantization> =
-            Quantization::ALL.into_iter().filter(|kind| bits(*kind) < bits(work.quantization)).collect();
         let side = work.network.rows.max(work.network.cols);
         let tiles: Vec<usize> = [128, 96, 64, 48, 32].into_iter().filter(|tile| *tile < side).collect();
-        let by_kind = smaller_kinds.iter().map(|&quantization| Work { quantization, ..work.clone() });
         let with_tile = |work: &Work, tile: usize| {
-            let network =
-                Config { rows: tile.min(work.network.rows), cols: tile.min(work.network.cols), ..work.network.clone() };
-            Work { network, ..work.clone() }
+            let (rows, cols) = (tile.min(work.network.rows), tile.min(work.network.cols));
+            Work { network: Config { rows, cols, ..work.network.clone() }, ..work.clone() }
         };
-        let by_tile = tiles.iter().map(|&tile| with_tile(work, tile));
-        let by_both =
-            tiles.iter().map(|&tile| with_tile(&Work { quantization: Quantization::Q4_0, ..work.clone() }, tile));
-        let by_size = SIZES.iter().filter_map(|size| {
+        let finer = |quantization: &Quantization| bits(*quantization) < bits(work.quantization);
+        let by_kind = Quantization::ALL.into_iter().filter(finer);
+        let adapted = Work { tuning: Tuning::Lora(Lora::default()), ..work.clone() };
+        let smallest = Work { quantization: Quantization::Q4_0, ..work.clone() };
+        let by_size = SIZES.iter().filter(|size| size.name != "tiny").filter_map(|size| {
             let network = size.with(&work.network);
             let smaller = network.embed_dim * network.depth < work.network.embed_dim * work.network.depth;
-            (smaller && size.name != "tiny").then(|| Work { network, ..work.clone() })
+            smaller.then(|| Work { network, ..work.clone() })
         });
-        let sizes: Vec<Work> = by_size.collect();
-        let groups: [Vec<Work>; 4] = [by_kind.collect(), by_tile.collect(), by_both.collect(), sizes];
+        let adapts = work.purpose == FitPurpose::Train && work.tuning == Tuning::Full;
+        let groups: [Vec<Work>; 5] = [
+            by_kind.map(|quantization| Work { quantization, ..work.clone() }).collect(),
+            if adapts { vec![adapted] } else { Vec::new() },
+            tiles.iter().map(|&tile| with_tile(work, tile)).collect(),
+            tiles.iter().map(|&tile| with_tile(&smallest, tile)).collect(),
+            by_size.collect(),
+        ];
         let mut list: Vec<FitSuggestion> = Vec::new();
         for group in groups {
-            // The largest of a group that fits; a change of both is of use only if neither alone is enough.
-            let best = group.iter().filter(|work| work.network.validate().is_ok());
-            let best = best.filter_map(|work| Some((work, good(work)?))).max_by_key(|(_, needs)| needs.total());
-            let Some((work, needs)) = best else { continue };
-            let tile = work.network.rows.max(work.network.cols);
-            let name = crate::weights::Size::of(&work.network).map_or("this size", |size| size.name);
-            let sentence = format!(
-                "{} at {} with tiles of {tile} pixels needs {}",
-                capital(name),
-                work.quantization.name().to_uppercase(),
-                size(needs.total())
-            );
-            let suggestion =
-                FitSuggestion { size: name.to_owned(), quantization: work.quantization, tile, needs, sentence };
-            if !list.contains(&suggestion) {
+            let fitting = group.iter().filter_map(|work| Some((work, good(work)?)));
+            let Some((work, needs)) = fitting.max_by_key(|(_, needs)| needs.total()) else { continue };
+            let suggestion = suggestion(work, needs);
+            // Both together are of use only where neither alone is enough.
+            if !list.iter().any(|known| known.needs == needs) {
                 list.push(suggestion);
             }
         }
         list
     }
+}
+
+fn suggestion(work: &Work, needs: DeviceBytes) -> FitSuggestion {
+    let tile = work.network.rows.max(work.network.cols);
+    let name = crate::weights::Size::of(&work.network).map_or("this size", |size| size.name);
+    let adapters = work.purpose == FitPurpose::Train && work.tuning != Tuning::Full;
+    let sentence = format!(
+        "{} at {}{} with tiles of {tile} pixels needs {}",
+        capital(name),
+        work.quantization.name().to_uppercase(),
+        if adapters { ", training low-rank adapters," } else { "" },
+        size(needs.total())
+    );
+    FitSuggestion { size: name.to_owned(), quantization: work.quantization, tile, adapters, needs, sentence }
 }
 
 fn bits(quantization: Quantization) -> u64 {
@@ -355,6 +364,8 @@ mod tests {
         assert_eq!(fit.verdict, FitVerdict::TooLarge);
         assert!(fit.sentence.contains("GiB") && fit.sentence.contains("choose"), "{}", fit.sentence);
         assert!(fit.suggestions.iter().any(|suggestion| suggestion.size == "base"), "{:?}", fit.suggestions);
+        assert!(fit.suggestions.iter().any(|suggestion| suggestion.adapters && suggestion.size == "huge"));
+        assert!(fit.suggestions.iter().all(|suggestion| suggestion.needs.total() < fit.needs.total()));
         let map = CPU.fit(&huge(Quantization::Q4_0));
         assert_eq!((map.verdict, map.suggestions), (FitVerdict::Fits, Vec::new()));
         // Less precise weights help where weights are what is large.

@@ -17,7 +17,7 @@ pub mod fit;
 #[cfg(feature = "model")]
 mod jobs;
 #[cfg(feature = "model")]
-mod memory;
+pub mod memory;
 #[cfg(feature = "model")]
 mod render;
 #[cfg(feature = "model")]

@@ -206,6 +206,16 @@ impl Session {
         self.state.borrow().model.clone().ok_or_else(|| "there is no model yet; train one or open a model file".into())
     }
 
+    /// The current model, joined with the current weights if it is an adapter that was opened without them.
+    pub(super) fn whole_model(&self) -> Result<Rc<TrainedModel>, Refusal> {
+        let model = self.model()?;
+        let base = self.state.borrow().weights.as_ref().map(|current| current.pretrained.clone());
+        let Some(base) = base.filter(|_| model.missing_base().is_some()) else { return Ok(model) };
+        let model = Rc::new((*model).clone().with_base(base)?);
+        self.state.borrow_mut().model = Some(model.clone());
+        Ok(model)
+    }
+
     /// The chosen device, choosing by itself on first use.
     pub(super) async fn chosen(&self) -> Result<device::Chosen, Refusal> {
         let chosen = self.state.borrow().chosen.clone();

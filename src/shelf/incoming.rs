@@ -147,7 +147,7 @@ impl Incoming {
         // What is written already counts as used.
         let room = quota
             .map(|Quota { used_bytes, total_bytes }| total_bytes.saturating_sub(used_bytes.saturating_sub(self.len)));
-        if room.is_some_and(|room| bytes > room) { self.into_memory().await } else { Ok(()) }
+        if room.is_some_and(|room| bytes > room) { self.move_to_memory().await } else { Ok(()) }
     }
 
     /// Takes over what an earlier attempt has left: hashes its next piece. False when there is no more.
@@ -171,7 +171,7 @@ impl Incoming {
     pub async fn append(&mut self, bytes: &[u8]) -> Result<(), ShelfError> {
         if let Place::Stored(stored) = &self.place {
             match stored.file.write_at(self.len, bytes) {
-                Err(StoreError::Full) => self.into_memory().await?,
+                Err(StoreError::Full) => self.move_to_memory().await?,
                 other => other?,
             }
         }
@@ -209,7 +209,7 @@ impl Incoming {
             && let Err(error) = stored.file.flush()
         {
             match error {
-                StoreError::Full => self.into_memory().await?,
+                StoreError::Full => self.move_to_memory().await?,
                 error => return Err(error.into()),
             }
         }
@@ -234,7 +234,7 @@ impl Incoming {
     }
 
     /// Moves to memory what has been written to a store that is full.
-    async fn into_memory(&mut self) -> Result<(), ShelfError> {
+    async fn move_to_memory(&mut self) -> Result<(), ShelfError> {
         self.check_memory()?;
         let memory = Rc::new(MemoryFile::new(&self.title));
         let mut piece = vec![0; PIECE];

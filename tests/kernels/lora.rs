@@ -185,7 +185,8 @@ fn gradients_block_by_block_are_the_same() {
         for (weights, allowed) in [(Weights::Adapted(WeightKind::Q8_0), 1e-3), (Weights::Merged, 1e-4)] {
             let (loss, whole) = gradients(weights, false, &device);
             let (own_loss, by_block) = gradients(weights, true, &device);
-            assert!((own_loss - loss).abs() <= 1e-5 * loss, "{own_loss} {loss}");
+            // Frozen integer products round x, so that two orders of the same sums differ by more than float32 does.
+            assert!((own_loss - loss).abs() <= 1e-4 * loss, "{own_loss} {loss}");
             for (name, found) in &by_block {
                 let off = deviation(&found.values, &whole[name].values).unwrap().rel_l2;
                 assert!(off <= allowed, "the gradient of {name} is off by {off:e} on {device:?}");

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::rc::Rc;
 
-use burn::tensor::Device;
-use sigmascope::model::{Config, HyperSigma, Initializer, ParameterError, ParameterSource, Task};
+use burn::tensor::{Device, Tensor};
 use sigmascope::scene::{FileSource, SharedSource};
-use sigmascope::weights::{Checkpoint, Origin, Procedure, Quantization, Status, plan};
+use sigmascope::train::{ModelSize, TrainConfig, network};
+use sigmascope::weights::{Origin, Pretrained, Quantization, Status};
 
 const TINY: [&str; 18] = [
     "--set",
@@ -39,27 +39,6 @@ fn source(path: &Path) -> SharedSource {
     Rc::new(FileSource::open(path).unwrap())
 }
 
-/// Parameters from a weights file where it has them, fresh ones otherwise.
-struct Started<'a> {
-    checkpoint: &'a mut Checkpoint,
-    takes: Vec<sigmascope::weights::Take>,
-    fresh: Initializer,
-    taken: usize,
-}
-
-impl ParameterSource for Started<'_> {
-    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ParameterError> {
-        match self.takes.iter().find(|take| take.name == name) {
-            Some(take) => {
-                self.taken += 1;
-                assert_eq!(take.shape, shape, "{name}");
-                Ok(self.checkpoint.values(take).unwrap())
-            }
-            None => self.fresh.values(name, shape),
-        }
-    }
-}
-
 #[test]
 fn a_run_ends_in_a_file_that_a_network_starts_from() {
     let folder = tempfile::tempdir().unwrap();
@@ -77,22 +56,22 @@ fn a_run_ends_in_a_file_that_a_network_starts_from() {
             .all(|task| line[task].as_f64() > Some(0.0)))
     );
 
-    let mut checkpoint = Checkpoint::open(&[source(&folder.path().join("tiny.gguf"))], None).unwrap();
-    let description = checkpoint.description().clone();
+    let pretrained = Pretrained::open(source(&folder.path().join("tiny.gguf"))).unwrap();
+    let description = pretrained.description();
     assert_eq!((description.origin, description.quantization), (Origin::Pretraining, Quantization::Q8_0));
-    assert_eq!(description.size.as_deref(), Some("tiny"));
     assert_eq!(description.license.as_deref(), Some("MIT OR Apache-2.0"));
-    assert!(description.settings.unwrap().contains("generated scenes only"));
+    assert!(description.settings.as_ref().unwrap().contains("generated scenes only"));
+
+    // A run that starts from it shares its size, patch and components.
+    let mut config = TrainConfig { components: 7, patch: Some(4), ..TrainConfig::default() };
+    config.adopt(&pretrained);
+    assert_eq!((config.size, config.patch(), config.components), (ModelSize::Tiny, 2, 12));
 
     // Another tile and other classes: all but what depends on those is taken.
-    let shape = Config { patch: 2, ..Config::tiny(Task::Segmentation, [32, 40], 12, 5) };
-    let plan = plan("tiny.gguf", checkpoint.found(), None, Procedure::Names, &shape).unwrap();
-    let fresh: Vec<&str> = plan
-        .tensors
-        .iter()
-        .filter(|tensor| tensor.status == Status::Missing)
-        .map(|tensor| tensor.name.as_str())
-        .collect();
+    let shape = network::shape(&config, [32, 40], 12, 5, Some(&pretrained)).unwrap();
+    let report = pretrained.report(&shape).unwrap();
+    let fresh: Vec<&str> =
+        report.tensors.iter().filter(|tensor| tensor.starts_fresh()).map(|tensor| tensor.name.as_str()).collect();
     assert_eq!(
         fresh,
         [
@@ -103,10 +82,13 @@ fn a_run_ends_in_a_file_that_a_network_starts_from() {
             "cls.bias"
         ]
     );
-    let takes = plan.takes.len();
-    let mut started = Started { checkpoint: &mut checkpoint, takes: plan.takes, fresh: Initializer::new(0), taken: 0 };
-    let network = HyperSigma::new(&shape, &mut started, &Device::flex()).unwrap();
-    assert_eq!((started.taken, network.parameters().len()), (takes, takes + fresh.len()));
+    assert!(report.tensors.iter().all(|tensor| matches!(tensor.status, Status::Matched | Status::Missing)));
+    let started = network::start(&shape, &config, Some(&pretrained), &Device::flex()).unwrap();
+    let taken = report.of(Status::Matched).count();
+    assert_eq!(started.parameters().len(), taken + fresh.len());
+    let x = Tensor::<4>::ones([1, 12, 32, 40], &Device::flex());
+    let logits: Vec<f32> = started.forward(x).into_data().iter::<f32>().collect();
+    assert!(logits.len() == 5 * 32 * 40 && logits.iter().all(|logit| logit.is_finite()));
 }
 
 #[test]

@@ -17,23 +17,40 @@ fn run(run: &mut Pretrainer, epochs: usize) -> (Vec<PretrainReport>, Vec<Vec<f32
     (reports, weights.into_iter().map(|(_, values)| values).collect())
 }
 
+fn means(list: &[PretrainReport], of: fn(&PretrainReport) -> f32) -> f32 {
+    list.iter().map(of).sum::<f32>() / list.len() as f32
+}
+
 #[test]
-fn every_task_is_learned() {
-    let config = PretrainConfig { epochs: 12, views: 6, learning_rate: 3e-3, ..tiny() };
-    let (reports, _) = run(&mut start(&config), 12);
-    assert_eq!(reports.len(), 12);
-    let mean = |of: &dyn Fn(&PretrainReport) -> f32, list: &[PretrainReport]| {
-        list.iter().map(of).sum::<f32>() / list.len() as f32
+fn gaps_are_filled_better_and_better() {
+    let config = PretrainConfig {
+        epochs: 20,
+        views: 8,
+        learning_rate: 5e-3,
+        episodes: 0.0,
+        fields: 0.0,
+        mask_cell: 1,
+        mask_ratio: 0.5,
+        ..tiny()
     };
-    for (task, of) in [
-        ("spatial", &(|report: &PretrainReport| report.spatial) as &dyn Fn(&PretrainReport) -> f32),
-        ("spectral", &|report| report.spectral),
-        ("episodes", &|report| report.episodes),
-        ("fields", &|report| report.fields),
-    ] {
-        let (first, last) = (mean(of, &reports[..3]), mean(of, &reports[9..]));
-        assert!(first > 0.0 && last < 0.97 * first, "{task}: {first} → {last}");
-    }
+    let (reports, _) = run(&mut start(&config), 20);
+    let of = |list: &[PretrainReport]| [means(list, |report| report.spatial), means(list, |report| report.spectral)];
+    let ([spatial, spectral], [spatial_last, spectral_last]) = (of(&reports[..4]), of(&reports[16..]));
+    // Guessing the mean costs 1; the first epochs already do better.
+    assert!((0.7..1.2).contains(&spatial) && spatial_last < 0.85 * spatial, "{spatial} → {spatial_last}");
+    // Components are uncorrelated, so there is little that one tells of another.
+    assert!((0.9..1.2).contains(&spectral) && spectral_last < spectral, "{spectral} → {spectral_last}");
+    assert!(reports.iter().all(|report| report.episodes == 0.0 && report.fields == 0.0));
+}
+
+#[test]
+fn fields_are_told_apart_better_and_better() {
+    let config = PretrainConfig { epochs: 12, views: 6, learning_rate: 3e-3, autoencoding: 0.0, ..tiny() };
+    let (reports, _) = run(&mut start(&config), 12);
+    let of = |list: &[PretrainReport]| [means(list, |report| report.episodes), means(list, |report| report.fields)];
+    let ([episodes, fields], [episodes_last, fields_last]) = (of(&reports[..2]), of(&reports[8..]));
+    assert!(episodes_last < 0.95 * episodes, "{episodes} → {episodes_last}");
+    assert!(fields_last < 0.8 * fields, "{fields} → {fields_last}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod cache;
 mod catalogue;
 mod download;
 mod fit;
+mod gpu;
 mod http;
 #[path = "../formats/memory.rs"]
 mod peak;

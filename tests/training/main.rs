@@ -4,6 +4,7 @@
 mod command;
 mod fields;
 mod files;
+mod gpu;
 mod mapping;
 mod runs;
 mod tuning;

@@ -190,10 +190,7 @@ fn computing_blocks_again_changes_no_run() {
 
 #[test]
 fn adapters_learn_the_same_on_a_gpu() {
-    let Ok(gpu) = Device::wgpu_options().init() else {
-        println!("SKIP adapters on a GPU: no Vulkan adapter");
-        return;
-    };
+    let Some(gpu) = crate::gpu::device() else { return };
     let scene = Fields::new(14, 13);
     let base = open("base.gguf", &gguf(encoders(5), Quantization::Q8_0));
     let config = TrainConfig { tile: 16, epochs: 3, validate_every: 3, ..lora() };

@@ -13,7 +13,7 @@ use crate::app::state::{CurvePoint, JobState, Model, Overlay, Run, Step, Store};
 use crate::app::view::layers;
 use crate::engine::message::{Checkpoint, Command, Event, MapRows, Phase, Progress, RunResult, TrainJob};
 use crate::labels::{Class, Split};
-use crate::train::TrainConfig;
+use crate::train::{TrainConfig, Tuning};
 
 /// All that is needed to carry on with the running job in a new worker.
 struct Running {
@@ -92,11 +92,15 @@ pub fn train(store: Store) {
             refuse("Training needs labelled pixels of at least two classes; brush or import some in step 2.".into());
             return;
         }
-        let config = store.config.get_untracked();
+        let mut config = store.config.get_untracked();
         let start = store
             .weights
             .loaded
             .with_untracked(|loaded| loaded.as_ref().map(|loaded| weights::start(&loaded.summary, &config.tuning)));
+        if start.is_none() {
+            // The choice is kept for the next weights; from scratch everything is trained.
+            config.tuning = Tuning::Full;
+        }
         let kind = Kind::Train { config, classes: store.classes.get_untracked(), splits, start };
         begin(store, kind);
     });

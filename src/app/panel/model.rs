@@ -41,7 +41,10 @@ const SIZES: [(ModelSize, &str, &str); 4] = [
 #[component]
 pub fn ModelStep(store: Store) -> impl IntoView {
     view! {
-        <Sizes store />
+        // Files on offer are of one size.
+        <Show when=move || store.weights.offer.with(Option::is_none)>
+            <Sizes store />
+        </Show>
         <WeightsPart store />
         <Settings store />
         <DropArea store role=Role::Model testid="model-file" label="Open a trained model" hint=".safetensors" />

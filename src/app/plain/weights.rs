@@ -162,11 +162,11 @@ pub fn freed(dropped: &WeightsDropped) -> String {
     match (gain(|memory| memory.gpu_bytes), gain(|memory| memory.gpu_reserved_bytes)) {
         (Some(bytes), Some(given_back)) => format!(
             "Unloaded: {} of GPU memory are free again, {} went back to the system.",
-            number::bytes(bytes),
-            number::bytes(given_back)
+            number::memory(bytes),
+            number::memory(given_back)
         ),
         (Some(bytes), None) | (None, Some(bytes)) => {
-            format!("Unloaded: {} of GPU memory are free again.", number::bytes(bytes))
+            format!("Unloaded: {} of GPU memory are free again.", number::memory(bytes))
         }
         (None, None) => "Unloaded. What they took of the engine's memory serves the next job.".into(),
     }
@@ -296,9 +296,9 @@ mod tests {
     fn what_was_freed_is_named_where_it_is_known() {
         let gpu = |in_use, taken| MemoryUse { heap_bytes: Some(9), gpu_bytes: Some(in_use), gpu_reserved_bytes: taken };
         let sentence = |before, after| freed(&WeightsDropped { before, after });
-        assert!(sentence(gpu(90_000_000, None), gpu(8_000_000, None)).contains("82.0 MB of GPU memory"));
+        assert!(sentence(gpu(90_000_000, None), gpu(8_000_000, None)).contains("78 MiB of GPU memory"));
         let both = sentence(gpu(90_000_000, Some(128_000_000)), gpu(8_000_000, Some(28_000_000)));
-        assert!(both.contains("82.0 MB") && both.contains("100 MB went back"), "{both}");
+        assert!(both.contains("78 MiB") && both.contains("95 MiB went back"), "{both}");
         assert!(sentence(MemoryUse::default(), MemoryUse::default()).starts_with("Unloaded."));
     }
 

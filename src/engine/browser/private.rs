@@ -68,7 +68,8 @@ impl PrivateFolder {
         let written = probe.handle(PROBE).await.map(|file| file.write_at(0, &[1]));
         let _ = probe.remove_file(PROBE).await;
         match written {
-            Ok(Ok(()) | Err(StoreError::Full)) | Err(StoreError::Busy { .. }) => Ok(probe),
+            // Full, or probed by another tab at this moment: it is there.
+            Ok(Ok(()) | Err(StoreError::Full)) | Err(StoreError::Full | StoreError::Busy { .. }) => Ok(probe),
             _ => Err(none.to_owned()),
         }
     }
@@ -184,11 +185,12 @@ impl StoreFile for PrivateFile {
         let mut done = 0;
         while done < bytes.len() {
             let written = self.access.write(&bytes[done..], &at(offset + done as u64));
-            match written.map_err(|error| self.failed(&error))? as usize {
-                // Browsers that do not throw write less.
-                0 => return Err(StoreError::Full),
-                count => done += count,
+            let count = written.map_err(|error| self.failed(&error))? as usize;
+            // Browsers that do not throw write less; Chromium 156 even answers with 2^32 − 8, its code for a full disk.
+            if count == 0 || count > bytes.len() - done {
+                return Err(StoreError::Full);
             }
+            done += count;
         }
         Ok(())
     }

@@ -45,6 +45,10 @@ async fn start(session: &Session, config: &mut TrainConfig) -> Result<Rc<Pretrai
     let current = current
         .ok_or_else(|| Refusal::from("no weights are loaded to start from; load some, or train from scratch"))?;
     config.adopt(&current.pretrained);
+    // An adapter names its base by its hash: a file that is read where it lies has none yet.
+    while current.pretrained.hash_next().map_err(Refusal::from)? {
+        listen(session).await?;
+    }
     if session.chosen().await?.info.active == DeviceChoice::Webgpu {
         session.trust_frozen().await?;
     }

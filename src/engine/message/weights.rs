@@ -236,6 +236,8 @@ pub struct FitSuggestion {
     pub quantization: Quantization,
     /// Longest side of the tile in pixels.
     pub tile: usize,
+    /// Training low-rank adapters instead of everything.
+    pub adapters: bool,
     pub needs: DeviceBytes,
     /// For people: "Base at Q4_0 needs 180 MiB".
     pub sentence: String,

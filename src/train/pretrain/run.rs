@@ -14,7 +14,7 @@ use super::super::parameters::{Named, Names, Values, WeightAverage, upload, valu
 use super::super::schedule::Schedule;
 use super::config::PretrainConfig;
 use super::episode::{Episode, shuffle};
-use super::views::Prepared;
+use super::views::{FieldMeans, Prepared};
 use crate::model::{Autoencoder, Config, Initializer, Mask, Parameter, ParameterError, ParameterSource, REDUCED};
 
 /// Rises whenever [`Checkpoint`] changes.
@@ -69,8 +69,13 @@ pub struct Pretrainer {
     sums: [Option<Tensor<1>>; TASKS],
 }
 
-/// Fresh parameters, and a last layer that passes features on: few-shot episodes compare features, not classes.
-struct Start(Initializer);
+/// Fresh parameters but for two: the last layer passes features on, because tasks compare features, not classes; and
+/// attention starts by looking around, on rings that widen from block to block and from head to head, because it takes long
+/// to learn from its own place outward.
+struct Start {
+    fresh: Initializer,
+    heads: usize,
+}
 
 impl ParameterSource for Start {
     fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ParameterError> {
@@ -78,9 +83,25 @@ impl ParameterSource for Start {
         match name {
             "cls.weight" => Ok((0..len).map(|at| f32::from(u8::from(at / REDUCED == at % REDUCED))).collect()),
             "cls.bias" => Ok(vec![0.0; len]),
-            _ => self.0.values(name, shape),
+            _ => match name.strip_prefix("spat_encoder.blocks.").and_then(|rest| rest.split_once(".attn.sampling_off"))
+            {
+                Some((block, "sets.bias")) => Ok(rings(block.parse().unwrap_or(0), self.heads, len)),
+                _ => self.fresh.values(name, shape),
+            },
         }
     }
+}
+
+/// Offsets `[head][point][dx, dy]` in grid cells: the points of a head lie evenly on a ring.
+fn rings(block: u32, heads: usize, len: usize) -> Vec<f32> {
+    let points = len / 2 / heads.max(1);
+    let place = |at: usize| {
+        let (head, point) = (at / 2 / points, at / 2 % points);
+        let radius = 1.6f64.powi(block.min(8) as i32) * 0.5 * (head % 4 + 1) as f64;
+        let angle = std::f64::consts::TAU * (point as f64 + 0.5 * (head % 2) as f64) / points as f64;
+        (radius * if at.is_multiple_of(2) { angle.cos() } else { angle.sin() }) as f32
+    };
+    (0..len).map(place).collect()
 }
 
 /// Whether a parameter fits one size of tile only.
@@ -103,7 +124,8 @@ impl Pretrainer {
         let training = config.training();
         let shape = network::shape(&training, [config.tile; 2], config.components, REDUCED, None)?;
         let device = device.clone().autodiff();
-        let model = Autoencoder::new(&shape, &mut Start(Initializer::new(config.seed)), &device);
+        let mut start = Start { fresh: Initializer::new(config.seed), heads: shape.heads };
+        let model = Autoencoder::new(&shape, &mut start, &device);
         let (model, table) = model.map_err(|error| TrainError::Network(error.to_string()))?;
         let fixed = config.autoencoding == 0.0;
         let names = |wanted: &dyn Fn(&str) -> bool| -> Names {
@@ -111,7 +133,7 @@ impl Pretrainer {
             let named = |parameter: &Parameter| Named { name: parameter.name.clone(), decays: parameter.decays() };
             wanted.map(|parameter| (parameter.id, named(parameter))).collect()
         };
-        let trained = names(&|name| !name.starts_with("cls.") && !(fixed && is_bound(name)));
+        let trained = names(&|name| !(name.starts_with("cls.") || fixed && is_bound(name)));
         let bound = names(&|name| fixed && is_bound(name));
         let optimizer = AdamW::new(
             AdamWConfig {
@@ -244,11 +266,12 @@ impl Pretrainer {
             let loss = episode.and_then(|episode| episode.loss(features.clone(), &self.device));
             parts[2] = loss.map(|loss| (loss, config.episodes));
             if config.fields > 0.0 {
-                let (means, square) = means;
-                let means =
-                    Tensor::<2>::from_data(TensorData::new(means, [tile * tile, config.components]), &self.device);
-                let error = model.surroundings(features) - means;
-                let loss = error.clone().mul(error).mean().div_scalar(square.max(1e-6));
+                let FieldMeans { values, scales, square } = means;
+                let shape = [tile * tile, config.components];
+                let values = Tensor::<2>::from_data(TensorData::new(values, shape), &self.device);
+                let scales = Tensor::<2>::from_data(TensorData::new(scales, [1, config.components]), &self.device);
+                let error = model.surroundings(features) * scales - values;
+                let loss = error.clone().mul(error).mean().div_scalar(square);
                 parts[3] = Some((loss, config.fields));
             }
         }
@@ -370,5 +393,28 @@ impl Pretrainer {
         self.done = 0;
         self.sums = [const { None }; TASKS];
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attention_starts_on_rings_that_widen() {
+        let shape = [64];
+        let mut start = Start { fresh: Initializer::new(0), heads: 4 };
+        let mut radii = |block: usize| -> Vec<f32> {
+            let name = format!("spat_encoder.blocks.{block}.attn.sampling_offsets.bias");
+            let values = start.values(&name, &shape).unwrap();
+            values.chunks_exact(2).map(|offset| offset[0].hypot(offset[1])).collect()
+        };
+        for (point, radius) in radii(0).into_iter().enumerate() {
+            assert!((radius - 0.5 * (point / 8 + 1) as f32).abs() < 1e-5, "{point}: {radius}");
+        }
+        assert!((radii(3)[31] / radii(0)[31] - 1.6f32.powi(3)).abs() < 1e-4);
+        // The weight is drawn as ever, and so are the spectral encoder's offsets.
+        let name = "spec_encoder.blocks.0.attn.sampling_offsets.bias";
+        assert_eq!(start.values(name, &shape), Initializer::new(0).values(name, &shape));
     }
 }

@@ -87,9 +87,9 @@ impl Prepared {
 }
 
 impl View {
-    /// The mean of every component over a pixel's field, as far as the tile shows it: `[pixel][component]`; and the mean
-    /// square of all of them.
-    pub fn field_means(&self) -> (Vec<f32>, f32) {
+    /// The mean of every component over a pixel's field, as far as the tile shows it, in standard deviations of the
+    /// component, so that faint components count like loud ones.
+    pub fn field_means(&self) -> FieldMeans {
         let plane = self.fields.len();
         let mut numbers = BTreeMap::new();
         let number = |field: &u32| {
@@ -100,19 +100,32 @@ impl View {
         let components = self.pixels.len() / plane.max(1);
         let mut counts = vec![0.0f32; numbers.len()];
         own.iter().for_each(|field| counts[*field] += 1.0);
-        let mut means = vec![0.0f32; plane * components];
+        let mut values = vec![0.0f32; plane * components];
+        let mut scales = Vec::with_capacity(components);
         let mut sums = vec![0.0f32; counts.len()];
-        for (component, values) in self.pixels.chunks_exact(plane).enumerate() {
+        for (component, plane) in self.pixels.chunks_exact(plane).enumerate() {
+            let scale = 1.0 / deviation(plane).max(1e-6);
             sums.fill(0.0);
-            own.iter().zip(values).for_each(|(field, value)| sums[*field] += value);
+            own.iter().zip(plane).for_each(|(field, value)| sums[*field] += value);
             for (pixel, field) in own.iter().enumerate() {
-                means[pixel * components + component] = sums[*field] / counts[*field];
+                values[pixel * components + component] = scale * sums[*field] / counts[*field];
             }
+            scales.push(scale);
         }
-        let squares: f64 = means.iter().map(|mean| f64::from(*mean).powi(2)).sum();
-        let square = (squares / means.len().max(1) as f64) as f32;
-        (means, square)
+        let squares: f64 = values.iter().map(|mean| f64::from(*mean).powi(2)).sum();
+        let square = (squares / values.len().max(1) as f64).max(1e-6) as f32;
+        FieldMeans { values, scales, square }
     }
+}
+
+/// Means over fields: what a pixel's features have to tell.
+pub(super) struct FieldMeans {
+    /// `[pixel][component]`
+    pub values: Vec<f32>,
+    /// What brings each component to standard deviation 1.
+    pub scales: Vec<f32>,
+    /// Mean square of the values, at least 1e-6.
+    pub square: f32,
 }
 
 fn deviation(plane: &[f32]) -> f32 {
@@ -163,12 +176,16 @@ mod tests {
 
     #[test]
     fn means_are_those_of_the_field() {
-        // Two components of four pixels in two fields.
-        let view =
-            View { pixels: vec![1.0, 3.0, 5.0, 5.0, -1.0, 1.0, 2.0, 4.0], labelled: vec![], fields: vec![7, 7, 2, 2] };
-        let (means, square) = view.field_means();
-        assert_eq!(means, [2.0, 0.0, 2.0, 0.0, 5.0, 3.0, 5.0, 3.0]);
-        assert_eq!(square, 9.5);
+        // Two components of four pixels in two fields; the second is the first, louder and upside down.
+        let pixels = vec![1.0, 3.0, 5.0, 7.0, -10.0, -30.0, -50.0, -70.0];
+        let view = View { pixels, labelled: vec![], fields: vec![7, 7, 2, 2] };
+        let FieldMeans { values, scales, square } = view.field_means();
+        let scale = 1.0 / 5f32.sqrt();
+        let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(near(&scales, &[scale, scale / 10.0]), "{scales:?}");
+        let (low, high) = (2.0 * scale, 6.0 * scale);
+        assert!(near(&values, &[low, -low, low, -low, high, -high, high, -high]), "{values:?}");
+        assert!((square - 4.0).abs() < 1e-5, "{square}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 import http from 'node:http';
 
 export class Front {
-  /** Path → { bytes, breakAfter?: byte counts after which each connection is cut, wait_ms? } */
+  /** Path → { bytes, cuts, kbps }, see `put`. */
   files = new Map();
   /** Ranges that were asked for: { path, range }. */
   asked = [];
@@ -50,6 +50,17 @@ export class Front {
   }
 }
 
+/** Until the response takes more, or is gone. */
+function drained(response) {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done).off('close', done);
+      resolve();
+    };
+    response.on('drain', done).on('close', done);
+  });
+}
+
 async function serve(own, request, response) {
   const total = own.bytes.length;
   const range = request.headers.range?.match(/^bytes=(\d+)-(\d*)$/);
@@ -73,7 +84,7 @@ async function serve(own, request, response) {
   const piece = 32 << 10;
   for (let at = 0; at < body.length; at += piece) {
     const until = Math.min(at + piece, body.length, cut);
-    if (!response.write(body.subarray(at, until))) await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+    if (!response.write(body.subarray(at, until))) await drained(response);
     if (until >= cut) {
       // What has been written must arrive before the connection breaks.
       await new Promise((resolve) => setTimeout(resolve, 100));

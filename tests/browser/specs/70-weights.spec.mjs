@@ -11,8 +11,12 @@ const officialPair = () => [layout('tiny-spat-checkpoint-1599.pth'), layout('tin
 
 /** Names of the tensors that the open report lists under a status. */
 async function listed(tab, word) {
-  await tab.get(`report-${word}`).click();
-  return tab.page.evaluate(() => [...document.querySelectorAll('dialog[open] [data-testid=report-row]')].map((row) => row.dataset.value).sort());
+  const chip = tab.get('report-dialog').filter({ visible: true }).getByTestId(`report-${word}`);
+  await chip.click();
+  const count = Number((await chip.innerText()).replace(/\D/g, ''));
+  const rows = () => [...document.querySelectorAll('dialog[open] [data-testid=report-row]')].map((row) => row.dataset.value).sort();
+  await tab.page.waitForFunction((count) => document.querySelectorAll('dialog[open] [data-testid=report-row]').length === count, count);
+  return tab.page.evaluate(rows);
 }
 
 /** What the official loading made of the tiny pair; every tensor once. */
@@ -24,12 +28,9 @@ async function compareWithOfficial(tab) {
   assert.deepEqual(await listed(tab, 'unexpected'), [...official.ignored_from_checkpoints].sort());
   const dropped = [...official.dropped_spat.map((name) => `spat_encoder.${name}`), ...official.dropped_spec.map((name) => `spec_encoder.${name}`)];
   assert.deepEqual(await listed(tab, 'dropped'), dropped.sort());
-  await tab.get('report-all').click();
+  await listed(tab, 'all');
   await tab.get('report-filter').fill('pos_embed contains');
-  assert.deepEqual(
-    await tab.page.evaluate(() => [...document.querySelectorAll('dialog[open] [data-testid=report-row]')].map((row) => row.innerText.replace(/\s+/g, ' '))).then((rows) => rows.length),
-    2,
-  );
+  await tab.text('report-shown', /^2 of/);
   await tab.page.keyboard.press('Escape');
   await tab.get('report-dialog').last().waitFor({ state: 'hidden' });
   return taken.length;
@@ -236,5 +237,5 @@ test('weights: a network too large for the device is refused before anything is 
   await tab.page.waitForFunction(() => document.querySelector('[data-testid=weights-fit]')?.dataset.value === 'too-large', null, { timeout: 30_000 });
   assert.match(await tab.text('weights-fit', /\w/), /\d.*[GM]i?B/);
   assert.ok((await tab.get('weights-suggestion').count()) > 0, 'nothing is suggested');
-  assert.match(await tab.get('weights-suggestion').first().innerText(), /Q4_0|Q8_0|Nano|Base/);
+  assert.match(await tab.get('weights-suggestion').first().innerText(), /^(Huge|Large|Base) at \w+ with tiles of \d+ pixels needs [\d.]+ [GM]iB\.$/);
 });

@@ -66,7 +66,7 @@ async function weights(desk) {
   await tab.choose('weights-files', files);
   await tab.get('quantization-q4_0').click();
   await tab.text('weights-fit', /\w/, 60);
-  await tab.get('weights').evaluate((element) => element.scrollIntoView());
+  await tab.get('weights-more-toggle').click();
   await keep(tab, 'weights');
   await tab.get('weights-offer-load').click();
   await tab.text('weights-title', /Base/, 600);

@@ -50,7 +50,7 @@ fn choices(shelf: &WeightsShelf) -> Vec<Choice> {
                 ("parameters", number::rounded(entry.parameters)),
                 ("name", entry.name.clone()),
                 ("download", if kept { "kept in this browser".into() } else { number::bytes(entry.bytes) }),
-                ("device memory", number::bytes(entry.device_bytes)),
+                ("device memory", number::memory(entry.device_bytes)),
                 ("licence", entry.license.clone()),
             ],
             card: entry.card.clone(),
@@ -68,7 +68,8 @@ fn choices(shelf: &WeightsShelf) -> Vec<Choice> {
         Choice {
             candidate: Candidate::Cached(kept.id.clone()),
             name: kept.name.clone(),
-            title: summary.title.clone(),
+            title: words::model_size(summary.size.as_deref())
+                .map_or_else(|| summary.title.clone(), |size| size_name(size).to_owned()),
             figures: format!("{} {}", words::kind_name(summary.quantization), number::bytes(summary.bytes)),
             what: "kept in this browser".into(),
             facts,

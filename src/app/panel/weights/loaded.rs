@@ -47,7 +47,7 @@ fn Card(store: Store, loaded: WeightsLoaded) -> impl IntoView {
                     <dd class="figure" data-testid="weights-hash" data-value=id.clone() title=id>{short}</dd>
                 </div>
             </dl>
-            <ReportLine report=Arc::new(*report) />
+            <ReportLine report=Signal::stored(Some(Arc::new(*report))) />
             <button
                 class="button small"
                 data-testid="weights-unload"

@@ -32,8 +32,9 @@ pub fn WeightsPart(store: Store) -> impl IntoView {
                     <choices::Choices store />
                 </Show>
                 {move || store.weights.freed.get().map(|freed| view! { <p class="quiet" data-testid="weights-freed">{freed}</p> })}
-                <details class="more" data-testid="weights-more">
-                    <summary data-testid="weights-more-toggle">"Other weights, and what is kept"</summary>
+            </Show>
+            <details class="more" data-testid="weights-more">
+                <summary data-testid="weights-more-toggle">"Other weights, and what is kept"</summary>
                     <DropArea
                         store
                         role=Role::Weights
@@ -44,7 +45,6 @@ pub fn WeightsPart(store: Store) -> impl IntoView {
                     <choices::Address store />
                     <cache::Cache store />
                 </details>
-            </Show>
         </section>
     }
     .into_any()

@@ -20,6 +20,7 @@ pub fn OfferCard(store: Store) -> impl IntoView {
     let shown = Memo::new(move |_| store.weights.offer.with(Option::is_some));
     let converts = Memo::new(move |_| known(store, |found| found.converted).unwrap_or(false));
     let ready = Memo::new(move |_| known(store, |_| ()).is_some());
+    let report = Memo::new(move |_| known(store, |found| Arc::new(found.report.clone())));
     view! {
         <Show when=move || shown.get()>
             <div class="card" data-testid="weights-offer">
@@ -40,7 +41,7 @@ pub fn OfferCard(store: Store) -> impl IntoView {
                         <HowStored store />
                     </Show>
                     {move || fit(store)}
-                    {move || known(store, |found| found.report.clone()).map(|report| view! { <ReportLine report=Arc::new(report) /> })}
+                    <ReportLine report />
                 </Show>
                 <div class="row">
                     <button
@@ -110,17 +111,17 @@ fn HowStored(store: Store) -> impl IntoView {
         .map(|bytes| format!("{} when stored", number::bytes(bytes)))
     };
     view! {
+        <Segmented name="quantization" label="How the large matrices are stored" choices value=store.weights.quantization />
         <div class="row">
-            <Segmented name="quantization" label="How the large matrices are stored" choices value=store.weights.quantization />
-            <span class="quiet figure" data-testid="weights-bytes">{bytes}</span>
+            <Toggle
+                label="complete"
+                testid="weights-complete"
+                help="Keep also what never influences the result: late spectral blocks, unused layers"
+                get=move || store.weights.complete.get()
+                set=move |complete| store.weights.complete.set(complete)
+            />
+            <span class="quiet figure end" data-testid="weights-bytes">{bytes}</span>
         </div>
-        <Toggle
-            label="complete"
-            testid="weights-complete"
-            help="Keep also what never influences the result: late spectral blocks, unused layers"
-            get=move || store.weights.complete.get()
-            set=move |complete| store.weights.complete.set(complete)
-        />
     }
     .into_any()
 }

@@ -23,9 +23,9 @@ fn status_word(status: Status) -> &'static str {
 
 /// How many tensors came to what, and the way to all of them.
 #[component]
-pub fn ReportLine(report: Arc<LoadReport>) -> impl IntoView {
+pub fn ReportLine(#[prop(into)] report: Signal<Option<Arc<LoadReport>>>) -> impl IntoView {
     let open = RwSignal::new(false);
-    let counts = words::counts(&report.counts);
+    let counts = move || report.with(|report| report.as_ref().map(|report| words::counts(&report.counts)));
     view! {
         <p class="report-line">
             <span class="figure" data-testid="report-counts">{counts}</span>
@@ -40,7 +40,7 @@ pub fn ReportLine(report: Arc<LoadReport>) -> impl IntoView {
 }
 
 #[component]
-fn ReportDialog(report: Arc<LoadReport>, open: RwSignal<bool>) -> impl IntoView {
+fn ReportDialog(report: Signal<Option<Arc<LoadReport>>>, open: RwSignal<bool>) -> impl IntoView {
     let dialog: NodeRef<html::Dialog> = NodeRef::new();
     Effect::new(move |_| {
         if let Some(dialog) = dialog.get()
@@ -60,7 +60,7 @@ fn ReportDialog(report: Arc<LoadReport>, open: RwSignal<bool>) -> impl IntoView 
             on:close=move |_| open.set(false)
         >
             // A thousand rows are made only when they are looked at.
-            <div class="report-body">{move || open.get().then(|| view! { <Whole report=report.clone() /> })}</div>
+            <div class="report-body">{move || open.get().then(|| report.get().map(|report| view! { <Whole report /> }))}</div>
             <button
                 class="button small"
                 data-testid="report-close"
@@ -161,7 +161,7 @@ fn Whole(report: Arc<LoadReport>) -> impl IntoView {
 
 fn row(tensor: TensorReport) -> AnyView {
     let kind = |kind: Option<TensorType>| kind.map(|kind| kind.name().to_uppercase()).unwrap_or_default();
-    let found = tensor.found.as_deref().map(words::shape).unwrap_or_default();
+    let found = tensor.found.as_deref().map(words::shape);
     let expected = tensor.expected.as_deref().map(words::shape).unwrap_or_default();
     // A name may be broken after its dots, so that a narrow window needs no scrolling sideways.
     let name = tensor.name.replace('.', ".\u{200b}");
@@ -169,7 +169,7 @@ fn row(tensor: TensorReport) -> AnyView {
         <tr data-testid="report-row" data-value=tensor.name data-status=status_word(tensor.status)>
             <th scope="row" title=tensor.key>{name}</th>
             <td class="became">{tensor.status.name()}</td>
-            <td class="figure">{found} " " <span class="quiet">{kind(tensor.stored)}</span></td>
+            <td class="figure">{found.map(|found| view! { {found} " " <span class="quiet">{kind(tensor.stored)}</span> })}</td>
             <td class="figure">{expected}</td>
             <td class="figure">{kind(tensor.written)}</td>
             <td class="quiet why">{tensor.reason}</td>
