@@ -65,7 +65,9 @@ mod browser {
 
     use super::{Adapter, Chosen, DeviceChoice, DeviceInfo, cpu, decide};
     use crate::engine::browser::get;
+    use crate::engine::clock::now_s;
     use crate::engine::message::FitLimits;
+    use crate::kernels::quantized::measure;
     use crate::kernels::{self_test, self_test_frozen};
 
     /// The GPU is opened once in the life of a worker; a worker that lost it is replaced.
@@ -130,7 +132,7 @@ mod browser {
             gpu.is_some()
         }
 
-        /// Tests the kernels of frozen weights once.
+        /// Tests the kernels of frozen weights once, and times which of them suit this GPU.
         ///
         /// # Errors
         /// A sentence when the GPU computes something else than the CPU.
@@ -142,6 +144,7 @@ mod browser {
             self_test_frozen(&device)
                 .await
                 .map_err(|error| format!("this GPU cannot be trusted with frozen weights ({error}); choose the CPU"))?;
+            measure(&device, now_s).await.map_err(|error| format!("this GPU failed ({error}); choose the CPU"))?;
             if let Some(gpu) = &*self.gpu.borrow() {
                 gpu.frozen_trusted.set(true);
             }
