@@ -1,154 +1,20 @@
-//! Does a network fit a device? Bytes by formula, compared with what the device allows.
-//!
-//! With N tokens of D channels (the larger encoder counts), H heads, B bytes a number (4) and one tile a step:
-//!
-//! | what | bytes |
-//! | --- | --- |
-//! | weights | projections of the blocks as they are stored (or B a number, where everything is trained); all else B a number |
-//! | activations, mapping | B · (the tile + 4 kept features N·D + the largest moment of a block: attention 8·N·D + its weights, or MLP 10·N·D + head) |
-//! | activations, training | B · (the tile + per block 22·N·D + its attention weights + head), all of which the backward pass reads; with checkpointing N·D a block and all of one |
-//! | attention weights | full: 2·H·N²; sparse: 2·H·P offsets and 2·H·P weights a token |
-//! | head | 4·K·rows·cols and, where a feature is doubled, 4·D² twice |
-//! | training | gradients, two moments, the running average and the next value: 5 · B a trained number |
-//!
-//! `tests/shelf/fit.rs` compares them with what a forward pass and a training step really take.
+//! Does a network fit a device? What it needs ([`needs`]) is compared with what the device allows, and what would fit instead is
+//! said.
+
+mod needs;
 
 use super::message::{DeviceBytes, DeviceChoice, Fit, FitLimits, FitPurpose, FitSuggestion, FitVerdict};
-use crate::model::{Config, Scale, Task, names};
-use crate::train::{Lora, LoraTargets, Tuning};
+use crate::model::Config;
+use crate::train::{Lora, Tuning};
 use crate::weights::{Quantization, SIZES, TensorType};
+pub use needs::{Needs, Work};
 
-/// Bytes of a number that is computed with.
-const NUMBER: u64 = 4;
 /// WebAssembly's address space.
 pub const WASM_MEMORY: u64 = 4 << 30;
 /// The program itself, scene and pictures beside the network, and what the allocator wastes.
 const BESIDE: u64 = 512 << 20;
 /// A GPU that does not say how much memory it has is trusted with so much.
 const TRUSTED: u64 = 1 << 30;
-
-/// Who is to do what.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Work {
-    pub network: Config,
-    pub quantization: Quantization,
-    pub purpose: FitPurpose,
-    pub tuning: Tuning,
-    /// A running average of the weights is kept.
-    pub average: bool,
-    /// Blocks are computed again on the way back.
-    pub checkpointing: bool,
-}
-
-/// Bytes that a [`Work`] needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Needs {
-    pub bytes: DeviceBytes,
-    /// The largest buffer that cannot be split, and what it is.
-    pub largest: (u64, &'static str),
-}
-
-impl Work {
-    /// By the formulas above.
-    pub fn needs(&self) -> Needs {
-        let trains = self.purpose == FitPurpose::Train;
-        let everything = trains && self.tuning == Tuning::Full;
-        let network = Config { complete: false, ..self.network.clone() };
-        let (mut weights, mut trained) = (0, 0);
-        let mut largest = (0, "");
-        for (name, shape) in names::live(&network) {
-            let values = shape.iter().map(|&side| side as u64).product::<u64>();
-            let kind = self.quantization.of(&name, &shape);
-            // Large matrices outside the blocks are unpacked.
-            let frozen = !everything && is_projection(&name);
-            if frozen {
-                weights += kind.bytes(values).unwrap_or(NUMBER * values);
-                weights += adapter(&self.tuning, trains, &name, &shape).unwrap_or(0) * NUMBER;
-                trained += adapter(&self.tuning, trains, &name, &shape).unwrap_or(0);
-                continue;
-            }
-            weights += NUMBER * values;
-            keep(&mut largest, NUMBER * values, "one matrix of weights");
-            let in_block = name.contains(".blocks.");
-            trained += if trains && (everything || !in_block) { values } else { 0 };
-        }
-        let (activations, moment) = activations(&network, trains, self.checkpointing);
-        keep(&mut largest, moment.0, moment.1);
-        let kept = if self.average { 5 } else { 4 };
-        let bytes = DeviceBytes { weights, activations, training: kept * NUMBER * trained };
-        Needs { bytes, largest }
-    }
-}
-
-fn keep(largest: &mut (u64, &'static str), bytes: u64, what: &'static str) {
-    if bytes > largest.0 {
-        *largest = (bytes, what);
-    }
-}
-
-fn is_projection(name: &str) -> bool {
-    let ends = [".attn.qkv.weight", ".attn.proj.weight", ".mlp.fc1.weight", ".mlp.fc2.weight"];
-    name.contains(".blocks.") && ends.iter().any(|end| name.ends_with(end))
-}
-
-/// Numbers of the adapter of a projection.
-fn adapter(tuning: &Tuning, trains: bool, name: &str, shape: &[usize]) -> Option<u64> {
-    let Tuning::Lora(Lora { rank, targets, .. }) = tuning else { return None };
-    let included = LoraTargets::include(*targets, name.strip_suffix(".weight")?);
-    (trains && included).then(|| (*rank * (shape[0] + shape[1])) as u64)
-}
-
-/// Bytes of activations, and the largest of them.
-fn activations(network: &Config, trains: bool, checkpointing: bool) -> (u64, (u64, &'static str)) {
-    let Config { rows, cols, components, classes, embed_dim, depth, heads, mlp_ratio, points, .. } = *network;
-    let [dim, heads, points] = [embed_dim, heads, points].map(|value| value as u64);
-    let mlp = mlp_ratio as u64;
-    let [grid_rows, grid_cols] = network.grid();
-    let spatial = (grid_rows * grid_cols) as u64;
-    let spectral = network.spectral_tokens as u64;
-    let pixels = (rows * cols) as u64;
-    let mut largest = (0, "");
-
-    let attention = |tokens: u64, full: bool| {
-        if full { 2 * heads * tokens * tokens } else { 4 * heads * points * tokens }
-    };
-    // A block's largest moment, and all that its backward pass reads.
-    let moment = |tokens: u64, full: bool| {
-        let attends = 8 * tokens * dim + attention(tokens, full);
-        attends.max((2 + 2 * mlp) * tokens * dim)
-    };
-    let kept = |tokens: u64, full: bool| (14 + 2 * mlp) * tokens * dim + attention(tokens, full);
-    let blocks = |tokens: u64, count: usize| -> (u64, u64) {
-        let each = || (0..count).map(|index| network.attends_fully(index));
-        let most = each().map(|full| moment(tokens, full)).max().unwrap_or(0);
-        let all = each().map(|full| kept(tokens, full));
-        let read = if checkpointing { all.max().unwrap_or(0) + count as u64 * tokens * dim } else { all.sum() };
-        (most, read)
-    };
-    let (spatial_moment, spatial_kept) = blocks(spatial, depth);
-    let (spectral_moment, spectral_kept) = blocks(spectral, network.spectral_blocks);
-
-    let tile = components as u64 * pixels;
-    let doubled = network.scales().contains(&Scale::Double);
-    let head = match network.task {
-        Task::Segmentation => 4 * classes as u64 * pixels + if doubled { 8 * dim * dim } else { 0 },
-        Task::Classification => 8 * spatial * dim,
-    };
-    // Bands are averaged into tokens before or after they are mapped; the pooled image is the larger of the two.
-    let pooled = spectral.min(components as u64) * pixels;
-    let numbers = if trains {
-        2 * tile + pooled + spatial_kept + spectral_kept + 2 * head + 4 * spatial * dim
-    } else {
-        2 * tile + pooled + 4 * spatial * dim + spatial_moment.max(spectral_moment).max(head)
-    };
-    keep(&mut largest, NUMBER * mlp * spatial.max(spectral) * dim, "the tokens inside an MLP");
-    keep(&mut largest, NUMBER * pixels * components as u64, "the tile");
-    keep(&mut largest, NUMBER * pixels * classes as u64, "the classes of the tile");
-    if (0..depth).any(|index| network.attends_fully(index)) {
-        keep(&mut largest, NUMBER * heads * spatial * spatial, "the weights of full attention");
-    }
-    (NUMBER * numbers, largest)
-}
 
 /// Where the work is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,8 +111,7 @@ impl Place {
             let (rows, cols) = (tile.min(work.network.rows), tile.min(work.network.cols));
             Work { network: Config { rows, cols, ..work.network.clone() }, ..work.clone() }
         };
-        let finer = |quantization: &Quantization| bits(*quantization) < bits(work.quantization);
-        let by_kind = Quantization::ALL.into_iter().filter(finer);
+        let at_most = |most: u64| Quantization::ALL.into_iter().filter(move |kind| bits(*kind) <= most);
         let adapted = Work { tuning: Tuning::Lora(Lora::default()), ..work.clone() };
         let smallest = Work { quantization: Quantization::Q4_0, ..work.clone() };
         let by_size = SIZES.iter().filter(|size| size.name != "tiny").filter_map(|size| {
@@ -255,9 +120,12 @@ impl Place {
             smaller.then(|| Work { network, ..work.clone() })
         });
         let adapts = work.purpose == FitPurpose::Train && work.tuning == Tuning::Full;
+        let of = |kinds: &mut dyn Iterator<Item = Quantization>, work: &Work| -> Vec<Work> {
+            kinds.map(|quantization| Work { quantization, ..work.clone() }).collect()
+        };
         let groups: [Vec<Work>; 5] = [
-            by_kind.map(|quantization| Work { quantization, ..work.clone() }).collect(),
-            if adapts { vec![adapted] } else { Vec::new() },
+            of(&mut at_most(bits(work.quantization) - 1), work),
+            if adapts { of(&mut at_most(bits(work.quantization)), &adapted) } else { Vec::new() },
             tiles.iter().map(|&tile| with_tile(work, tile)).collect(),
             tiles.iter().map(|&tile| with_tile(&smallest, tile)).collect(),
             by_size.collect(),
@@ -315,6 +183,7 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Task;
 
     fn work(network: Config, quantization: Quantization) -> Work {
         let tuning = Tuning::Lora(Lora::default());

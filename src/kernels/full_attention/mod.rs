@@ -22,7 +22,7 @@ use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Tensor};
 
 /// Numbers of softmax that are kept for the gradients: 16 MiB. Four tiles of Base are 3 million.
-const KEPT: usize = 1 << 22;
+pub const KEPT: usize = 1 << 22;
 
 /// The sizes of a full attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
