@@ -47,8 +47,8 @@ fn choices(shelf: &WeightsShelf) -> Vec<Choice> {
             figures: format!("{} {}", words::kind_name(entry.quantization), number::bytes(entry.bytes)),
             what: entry.description.clone(),
             facts: vec![
-                ("parameters", number::rounded(entry.parameters)),
                 ("name", entry.name.clone()),
+                ("parameters", number::rounded(entry.parameters)),
                 ("download", if kept { "kept in this browser".into() } else { number::bytes(entry.bytes) }),
                 ("device memory", number::memory(entry.device_bytes)),
                 ("licence", entry.license.clone()),
@@ -127,6 +127,18 @@ fn Line(store: Store, index: usize, choice: Choice) -> impl IntoView {
         </button>
         <Show when=move || chosen.get() && !is_none>
             <div class="choice-facts">
+                {move || store.weights.fit.get().map(|fit| view! { <FitNote fit /> })}
+                <button
+                    class="button primary small"
+                    data-testid="weights-load"
+                    disabled=move || store.job.get().is_running()
+                    on:click={
+                        let name = load_name.clone();
+                        move |_| weights::load_candidate(store, name.clone())
+                    }
+                >
+                    "Load"
+                </button>
                 <dl class="facts" data-testid="weights-facts">
                     {facts.with_value(|(facts, card)| {
                         let card = card.clone().map(|card| {
@@ -148,18 +160,6 @@ fn Line(store: Store, index: usize, choice: Choice) -> impl IntoView {
                         (facts.collect_view(), card)
                     })}
                 </dl>
-                {move || store.weights.fit.get().map(|fit| view! { <FitNote fit /> })}
-                <button
-                    class="button primary small"
-                    data-testid="weights-load"
-                    disabled=move || store.job.get().is_running()
-                    on:click={
-                        let name = load_name.clone();
-                        move |_| weights::load_candidate(store, name.clone())
-                    }
-                >
-                    "Load"
-                </button>
             </div>
         </Show>
     }
