@@ -51,7 +51,9 @@ pub enum ShelfError {
         "the connection to {url} breaks again and again ({reason}); {done} bytes are kept, load it again to go on from there"
     )]
     Broken { url: String, reason: String, done: u64 },
-    #[error("{url} cannot be reached: {reason}")]
+    #[error(
+        "{url} cannot be reached ({reason}); another server must allow it, and so must the one of this page (serve --weights-from). Otherwise download the file and drop it here"
+    )]
     Unreachable { url: String, reason: String },
 }
 
