@@ -62,6 +62,26 @@ export function tinyGguf({ license = 'CC0-1.0' } = {}) {
   );
 }
 
+/** The catalogue of shipped weights. */
+export const catalogue = (...weights) => Buffer.from(JSON.stringify({ format: 1, weights }));
+
+/** One of its entries, for `tinyGguf`. */
+export function entry(name, bytes, own = {}) {
+  return {
+    name,
+    description: 'Encoders for tests.',
+    size: 'tiny',
+    quantization: 'f32',
+    bytes: bytes.length,
+    sha256: sha256(bytes),
+    parameters: 170_000,
+    device_bytes: 2_000_000,
+    license: 'CC0-1.0',
+    url: 'weights/tiny.gguf',
+    ...own,
+  };
+}
+
 /** Width and depth of the paper's sizes. */
 const PAPER = { base: [768, 12], large: [1024, 24], huge: [1280, 32] };
 

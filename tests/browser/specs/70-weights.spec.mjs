@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { sharedFile } from '../harness/bench.mjs';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
-import { paperCheckpoints, sha256, tinyGguf } from '../harness/weights.mjs';
+import { catalogue, entry, paperCheckpoints, sha256, tinyGguf } from '../harness/weights.mjs';
 import { test } from '../harness/test.mjs';
 
 const layout = (name) => sharedFile(`reference/pretrain_layout/${name}`);
@@ -120,6 +120,16 @@ test('weights: a GGUF file by address resumes after a broken connection and has 
   tab.expectError(/net::ERR_|not loaded/);
 });
 
+test('weights: an address of another server is refused with a way out', async (desk) => {
+  const front = await desk.front();
+  front.put('tiny.gguf', tinyGguf());
+  const { tab, lab } = await open(desk);
+  await loadFrom(tab, lab, `${front.url}tiny.gguf`);
+  assert.match(await lab.errorSentence(), /cannot be reached .*drop it here\.$/);
+  assert.equal(front.asked.length, 0, 'nothing left this server');
+  tab.expectError(/Content Security Policy|Refused to connect|not loaded|Fetch API/);
+});
+
 /** Collects the phases that the page shows from now on. */
 async function watchPhases(tab) {
   await tab.page.evaluate(() => {
@@ -148,25 +158,6 @@ test('weights: a wrong hash is an error with both hashes, and nothing is kept', 
   assert.match(await kept(tab), /No weights/);
   assert.equal(await tab.get('weights-loaded').count(), 0);
 });
-
-const catalogue = (...weights) => Buffer.from(JSON.stringify({ format: 1, weights }));
-
-/** An entry of the shipped catalogue. */
-function entry(name, bytes, own = {}) {
-  return {
-    name,
-    description: 'Encoders for tests.',
-    size: 'tiny',
-    quantization: 'f32',
-    bytes: bytes.length,
-    sha256: sha256(bytes),
-    parameters: 170_000,
-    device_bytes: 2_000_000,
-    license: 'CC0-1.0',
-    url: 'weights/tiny.gguf',
-    ...own,
-  };
-}
 
 test('weights: shipped weights load by one press and stay after a reload; each can be deleted', async (desk) => {
   const bytes = tinyGguf();

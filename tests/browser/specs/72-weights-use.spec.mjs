@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
-import { sha256, tinyGguf } from '../harness/weights.mjs';
+import { catalogue, entry, sha256, tinyGguf } from '../harness/weights.mjs';
 import { test } from '../harness/test.mjs';
 
 const gguf = (name = 'tiny.gguf') => ({ name, bytes: tinyGguf() });
@@ -79,6 +79,36 @@ test(
   },
   { timeout_s: 300 },
 );
+
+test('weights: shipped weights of the chosen size come with the first scene, unless the user wants none', async (desk) => {
+  const { scene } = fieldScene();
+  const { bytes } = gguf();
+  const front = await desk.front();
+  front.put('weights/tiny.gguf', bytes);
+  front.put('weights/catalogue.json', catalogue(entry('tiny-f32', bytes)));
+  const tab = await desk.open({ front, prepare: withSettings(tiny('cpu')) });
+  const lab = new Lab(tab);
+  await lab.engine();
+  await tab.page.waitForTimeout(500);
+  assert.equal(front.asked.filter(({ path }) => path.endsWith('.gguf')).length, 0, 'nothing is fetched before there is a scene');
+  await lab.openScene(scene);
+  await lab.step('model');
+  await tab.text('weights-title', /HyperSIGMA Tiny/, 60);
+  await tab.get('weights-unload').click();
+  await tab.get('weights-freed').waitFor();
+  await tab.page.reload();
+  await lab.engine();
+  await lab.openScene(scene);
+  await lab.step('model');
+  await tab.page.waitForTimeout(1000);
+  assert.equal(await tab.get('weights-loaded').count(), 0, 'the choice was forgotten');
+  // Another size lets weights go.
+  await tab.get('weights-choice-1').click();
+  await tab.get('weights-load').click();
+  await tab.text('weights-title', /HyperSIGMA Tiny/, 60);
+  await tab.get('size-nano').click();
+  await tab.get('weights-loaded').waitFor({ state: 'detached' });
+});
 
 test('weights: a download goes on in a new worker, and can be cancelled', async (desk) => {
   const front = await desk.front();
