@@ -238,9 +238,10 @@ mod tests {
         let map = CPU.fit(&huge(Quantization::Q4_0));
         assert_eq!((map.verdict, map.suggestions), (FitVerdict::Fits, Vec::new()));
         // Less precise weights help where weights are what is large.
-        let fit = CPU.fit(&huge(Quantization::F32));
-        let quantizations: Vec<_> = fit.suggestions.iter().map(|suggestion| suggestion.quantization).collect();
-        assert!(fit.verdict == FitVerdict::Fits || quantizations.iter().any(|kind| *kind != Quantization::F32));
+        let small = Place { limits: FitLimits { memory: Some(3 << 30), ..CPU.limits }, ..CPU };
+        let fit = small.fit(&huge(Quantization::F32));
+        assert_eq!(fit.verdict, FitVerdict::TooLarge);
+        assert!(fit.suggestions.iter().any(|suggestion| suggestion.quantization != Quantization::F32), "{fit:?}");
     }
 
     #[test]
