@@ -12,11 +12,18 @@ const officialPair = () => [layout('tiny-spat-checkpoint-1599.pth'), layout('tin
 /** Names of the tensors that the open report lists under a status. */
 async function listed(tab, word) {
   const chip = tab.get('report-dialog').filter({ visible: true }).getByTestId(`report-${word}`);
-  await chip.click();
-  const count = Number((await chip.innerText()).replace(/\D/g, ''));
-  const rows = () => [...document.querySelectorAll('dialog[open] [data-testid=report-row]')].map((row) => row.dataset.value).sort();
-  await tab.page.waitForFunction((count) => document.querySelectorAll('dialog[open] [data-testid=report-row]').length === count, count);
-  return tab.page.evaluate(rows);
+  const rows = tab.page.locator('dialog[open] [data-testid=report-row]');
+  for (let left = 3; ; left--) {
+    await chip.click();
+    const count = Number((await chip.innerText()).replace(/\D/g, ''));
+    const shown = await tab.page
+      .waitForFunction((count) => document.querySelectorAll('dialog[open] [data-testid=report-row]').length === count, count, { timeout: 8_000 })
+      .catch((error) => error);
+    if (!(shown instanceof Error)) break;
+    // A report that arrives between the press and its release takes the button away.
+    if (left === 0) throw shown;
+  }
+  return (await rows.evaluateAll((all) => all.map((row) => row.dataset.value))).sort();
 }
 
 /** What the official loading made of the tiny pair; every tensor once. */
@@ -127,7 +134,6 @@ test('weights: an address of another server is refused with a way out', async (d
   await loadFrom(tab, lab, `${front.url}tiny.gguf`);
   assert.match(await lab.errorSentence(), /cannot be reached .*drop it here\.$/);
   assert.equal(front.asked.length, 0, 'nothing left this server');
-  tab.expectError(/Content Security Policy|Refused to connect|not loaded|Fetch API/);
 });
 
 /** Collects the phases that the page shows from now on. */
@@ -176,7 +182,7 @@ test('weights: shipped weights load by one press and stay after a reload; each c
   assert.match(await tab.text('weights-freed', /\w/), /^Unloaded/);
   await loadFrom(tab, lab, `${front.url}other.gguf`);
   await tab.text('weights-license', /MIT/, 60);
-  assert.match(await kept(tab), /^2 files/);
+  await tab.text('cache-used', /^2 files/);
 
   const before = front.asked.filter(({ path }) => path.endsWith('.gguf')).length;
   await tab.page.reload();
@@ -228,5 +234,5 @@ test('weights: a network too large for the device is refused before anything is 
   await tab.page.waitForFunction(() => document.querySelector('[data-testid=weights-fit]')?.dataset.value === 'too-large', null, { timeout: 30_000 });
   assert.match(await tab.text('weights-fit', /\w/), /\d.*[GM]i?B/);
   assert.ok((await tab.get('weights-suggestion').count()) > 0, 'nothing is suggested');
-  assert.match(await tab.get('weights-suggestion').first().innerText(), /^(Huge|Large|Base) at \w+ with tiles of \d+ pixels needs [\d.]+ [GM]iB\.$/);
+  assert.match(await tab.get('weights-suggestion').first().innerText(), /^(Huge|Large|Base) at \w+(, training low-rank adapters,)? with tiles of \d+ pixels needs [\d.]+ [GM]iB\.$/);
 });
