@@ -3,6 +3,9 @@
 mod convert;
 mod evaluate;
 mod inspect;
+mod pretrain;
+mod quantized;
+mod setting;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Evaluate(evaluate::EvaluateArgs),
     Convert(convert::Convert),
+    Pretrain(pretrain::Pretrain),
     /// Serve the built page on this machine.
     #[cfg(feature = "coordinator")]
     Serve(crate::coordinator::ServeOptions),
@@ -37,6 +41,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Inspect(inspect) => inspect.run(),
         Command::Convert(convert) => convert.run(),
+        Command::Pretrain(pretrain) => pretrain.run(),
         Command::Evaluate(args) => evaluate::evaluate(&args).map_err(Into::into),
         #[cfg(feature = "coordinator")]
         Command::Serve(options) => crate::coordinator::serve(options).map(|()| String::new()).map_err(Into::into),

@@ -12,6 +12,7 @@
 //! ```
 
 mod headers;
+mod origin;
 mod page;
 
 use std::io;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 
+pub use origin::Origin;
 pub use page::BasePath;
 
 /// How long open transfers may go on after the signal to stop.
@@ -52,6 +54,11 @@ pub struct ServeOptions {
     /// Path under which the page appears, as on a shared web server
     #[arg(long, value_name = "PATH", default_value = "/")]
     pub base: BasePath,
+
+    /// Another server that weights may be fetched from, like https://weights.example; may be given several times. Without it
+    /// the page can reach no server but this one
+    #[arg(long, value_name = "ORIGIN")]
+    pub weights_from: Vec<Origin>,
 }
 
 impl Default for ServeOptions {
@@ -62,6 +69,7 @@ impl Default for ServeOptions {
             next_free_port: false,
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             base: BasePath::default(),
+            weights_from: Vec::new(),
         }
     }
 }
