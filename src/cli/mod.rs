@@ -6,6 +6,8 @@ mod inspect;
 mod pretrain;
 mod quantized;
 mod setting;
+#[cfg(feature = "coordinator")]
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Convert(convert::Convert),
     Pretrain(pretrain::Pretrain),
+    #[cfg(feature = "coordinator")]
+    Simulate(simulate::Simulate),
     /// Serve the built page on this machine.
     #[cfg(feature = "coordinator")]
     Serve(crate::coordinator::ServeOptions),
@@ -43,6 +47,8 @@ pub fn run() -> ExitCode {
         Command::Convert(convert) => convert.run(),
         Command::Pretrain(pretrain) => pretrain.run(),
         Command::Evaluate(args) => evaluate::evaluate(&args).map_err(Into::into),
+        #[cfg(feature = "coordinator")]
+        Command::Simulate(simulate) => simulate.run(),
         #[cfg(feature = "coordinator")]
         Command::Serve(options) => crate::coordinator::serve(options).map(|()| String::new()).map_err(Into::into),
     };
