@@ -21,6 +21,8 @@ mod bench;
 #[cfg(feature = "app")]
 mod chart;
 #[cfg(feature = "app")]
+mod dialog;
+#[cfg(feature = "app")]
 mod field;
 #[cfg(feature = "app")]
 mod icon;

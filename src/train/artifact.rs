@@ -6,65 +6,20 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use burn::tensor::Device;
-use safetensors::SafeTensors;
-use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value};
 use thiserror::Error;
 
 use super::adapter::{Merged, Saved, check_base};
 use super::config::{ConfigError, TrainConfig};
+use super::description::{Description, FORMAT, KEY, TrainingReport, describe};
 use super::error::TrainError;
 use super::info::{BaseWeights, ModelInfo};
 use super::start::Start;
-use super::trainer::{EpochReport, Trainer};
-use super::tuning::Lora;
+use super::trainer::Trainer;
 use crate::labels::Class;
-use crate::model::names;
-use crate::model::{Config, HyperSigma, ModelError, NamedValues, ParameterSource, Quantizing, SafetensorsSource, Task};
+use crate::model::{HyperSigma, ModelError, NamedValues, ParameterSource, Quantizing, SafetensorsSource};
 use crate::preprocess::{PreprocessError, Projection};
 use crate::scene::SceneInfo;
 use crate::weights::{Pretrained, Quantization, WeightsError};
-
-/// The key of our JSON in the header of the file.
-const KEY: &str = "sigmascope";
-
-/// Rises whenever an older program could no longer read the file: whole models are 1, adapters 2.
-const FORMAT: u32 = 2;
-
-/// What a model file says about its network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Description {
-    /// Version of this structure.
-    pub format: u32,
-    /// How it was trained; also how to map with it (overlap, averaging).
-    pub config: TrainConfig,
-    /// Shape of the network.
-    pub shape: Config,
-    /// From spectra to the network's input.
-    pub projection: Projection,
-    /// Class 1 first.
-    pub classes: Vec<Class>,
-    /// Name of the scene it was trained on.
-    pub scene: String,
-    pub report: TrainingReport,
-    /// What the training started from.
-    #[serde(default)]
-    pub base: Option<BaseWeights>,
-    /// The file holds an adapter of these weights (and what was trained beside it), not a whole network.
-    #[serde(default)]
-    pub adapter: bool,
-}
-
-/// How the training went.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct TrainingReport {
-    /// Name of the split.
-    pub split: String,
-    /// All epochs.
-    pub history: Vec<EpochReport>,
-    /// The epoch the weights are from, 1-based.
-    pub best_epoch: usize,
-}
 
 /// A model file that cannot be written or used.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -102,85 +57,6 @@ pub struct TrainedModel {
     weights: Vec<NamedValues>,
     /// What the weights are an adapter of.
     base: Option<Rc<Pretrained>>,
-}
-
-impl Description {
-    /// Everything that later code relies on, before any memory is taken for it.
-    fn check(&self) -> Result<(), ArtifactError> {
-        if self.format == 0 || self.format > FORMAT {
-            return Err(ArtifactError::Version { found: self.format });
-        }
-        let inconsistent = |what: &str| Err(ArtifactError::Inconsistent(what.to_owned()));
-        self.config.validate()?;
-        let shape = &self.shape;
-        let within = [
-            (shape.rows, 4096),
-            (shape.cols, 4096),
-            (shape.components, 4096),
-            (shape.classes, 255),
-            (shape.embed_dim, 1 << 14),
-            (shape.depth, 256),
-            (shape.heads, 1 << 10),
-            (shape.mlp_ratio, 64),
-            (shape.points, 256),
-            (shape.spectral_tokens, 4096),
-        ];
-        if within.iter().any(|(value, most)| value > most) || shape.complete || shape.task != Task::Segmentation {
-            return inconsistent("its network is none that is trained here");
-        }
-        shape.validate().map_err(ModelError::Config)?;
-        if self.adapter && (self.config.tuning.lora().is_none() || self.base.is_none()) {
-            return inconsistent("it says that it is an adapter, but not how, or not of which weights");
-        }
-        if self.classes.len() != shape.classes {
-            return inconsistent("the class table and the network have different numbers of classes");
-        }
-        let projection = &self.projection;
-        let (bands, components) = (projection.bands.len(), projection.divisor.len());
-        if components != shape.components {
-            return inconsistent("the projection and the network have different numbers of components");
-        }
-        let matrix = if projection.components.is_empty() {
-            bands == components
-        } else {
-            projection.components.len() == bands * components
-        };
-        if !matrix
-            || projection.mean.len() != bands
-            || projection.bands.iter().any(|&band| band >= projection.scene_bands)
-        {
-            return inconsistent("the projection's parts do not fit together");
-        }
-        let numbers = [&projection.mean, &projection.components, &projection.divisor];
-        if numbers.iter().any(|list| list.iter().any(|value| !value.is_finite())) || projection.divisor.contains(&0.0) {
-            return inconsistent("the projection holds numbers that are not finite");
-        }
-        Ok(())
-    }
-}
-
-impl Description {
-    /// The adapter that the file holds.
-    fn lora(&self) -> Option<Lora> {
-        self.config.tuning.lora().filter(|_| self.adapter)
-    }
-
-    /// Name and shape of everything that the file can hold, in official order, and whether it must.
-    fn contents(&self) -> Vec<(String, Vec<usize>, bool)> {
-        match self.lora() {
-            Some(lora) => lora.parameters(&self.shape),
-            None => names::live(&self.shape).into_iter().map(|(name, shape)| (name, shape, true)).collect(),
-        }
-    }
-
-    /// The JSON in the header of the file.
-    fn to_json(&self) -> Result<String, ArtifactError> {
-        let mut json = serde_json::to_value(self).map_err(|error| ArtifactError::Format(error.to_string()))?;
-        if let Some(projection) = json.get_mut("projection") {
-            numbers_to_text(projection);
-        }
-        Ok(json.to_string())
-    }
 }
 
 impl TrainedModel {
@@ -354,53 +230,5 @@ impl TrainedModel {
             base: base.clone().map(Box::new),
             adapter: *adapter,
         }
-    }
-}
-
-/// What a model file says, checked.
-fn describe(bytes: &[u8]) -> Result<Description, ArtifactError> {
-    let not_ours = ArtifactError::NotAModel;
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| not_ours(error.to_string()))?;
-    let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-    let Some(json) = json else { return Err(not_ours("it lacks our description".to_owned())) };
-    let mut json: Value = serde_json::from_str(json).map_err(|error| not_ours(error.to_string()))?;
-    if let Some(projection) = json.get_mut("projection") {
-        text_to_numbers(projection);
-    }
-    let description: Description = serde_json::from_value(json).map_err(|error| not_ours(error.to_string()))?;
-    description.check()?;
-    // The file must hold what it says before memory is taken for it.
-    let contents = description.contents();
-    let must = contents.iter().filter(|(.., must)| *must).map(|(_, shape, _)| shape.iter().product::<usize>());
-    let needed = must.sum::<usize>().saturating_mul(4);
-    if bytes.len() < needed {
-        let what = format!("it has {} bytes, but its network has {needed}", bytes.len());
-        return Err(ArtifactError::Inconsistent(what));
-    }
-    Ok(description)
-}
-
-/// Writes the fractions of a projection as text, because numbers in JSON are read back only to the last digit but one, and
-/// a saved model must give the same map to the last pixel.
-fn numbers_to_text(value: &mut Value) {
-    match value {
-        Value::Number(number) if number.is_f64() => *value = Value::String(number.to_string()),
-        Value::Array(list) => list.iter_mut().for_each(numbers_to_text),
-        Value::Object(fields) => fields.values_mut().for_each(numbers_to_text),
-        _ => {}
-    }
-}
-
-/// The inverse of [`numbers_to_text`]; text that is no number stays and is refused where a number is expected.
-fn text_to_numbers(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if let Some(number) = text.parse().ok().and_then(Number::from_f64) {
-                *value = Value::Number(number);
-            }
-        }
-        Value::Array(list) => list.iter_mut().for_each(text_to_numbers),
-        Value::Object(fields) => fields.values_mut().for_each(text_to_numbers),
-        _ => {}
     }
 }

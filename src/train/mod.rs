@@ -25,6 +25,8 @@ mod checkpoint;
 #[cfg(feature = "model")]
 mod data;
 #[cfg(feature = "model")]
+mod description;
+#[cfg(feature = "model")]
 mod error;
 #[cfg(feature = "model")]
 mod layout;
@@ -45,15 +47,20 @@ mod regularizer;
 #[cfg(feature = "model")]
 mod schedule;
 #[cfg(feature = "model")]
+mod snapshot;
+#[cfg(feature = "model")]
 mod start;
 #[cfg(feature = "model")]
 mod trainer;
+#[cfg(feature = "model")]
+mod validation;
 
 #[cfg(feature = "model")]
 pub use {
     adapter::Merged,
-    artifact::{ArtifactError, Description, TrainedModel, TrainingReport},
+    artifact::{ArtifactError, TrainedModel},
     data::{CubeView, ProjectedScene, TrainingData},
+    description::{Description, TrainingReport},
     error::TrainError,
     layout::{Layout, input_size},
     loss::{Targets, class_weights},
@@ -63,5 +70,6 @@ pub use {
     regularizer::{L2, Regularizer, Weight},
     schedule::Schedule,
     start::Start,
-    trainer::{EpochReport, Trainer, Validation},
+    trainer::{EpochReport, Trainer},
+    validation::Validation,
 };

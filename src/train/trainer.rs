@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::augment::{Sample, augmented, plain, step_generator};
+use super::augment::{Sample, augmented, step_generator};
 use super::config::TrainConfig;
 use super::data::TrainingData;
 use super::error::TrainError;
@@ -23,6 +23,7 @@ use super::optimizer::{AdamW, AdamWConfig};
 use super::parameters::{Names, Values, WeightAverage, values, with_values};
 use super::regularizer::Regularizer;
 use super::schedule::Schedule;
+use super::validation::Validation;
 use crate::model::{Config, HyperSigma, Pass};
 use crate::weights::Pretrained;
 
@@ -36,22 +37,6 @@ pub struct EpochReport {
     pub learning_rate: f64,
     /// Only in epochs that look at the validation pixels.
     pub validation: Option<Validation>,
-}
-
-/// A look at the validation pixels, without augmentation, by the weights that would map now.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Validation {
-    /// Share of the pixels that are right, 0..=1.
-    pub accuracy: f32,
-    /// Mean cross entropy, neither weighted nor smoothed.
-    pub loss: f32,
-}
-
-impl Validation {
-    /// Higher accuracy; with equal accuracy lower loss.
-    fn beats(&self, other: &Self) -> bool {
-        self.accuracy > other.accuracy || (self.accuracy == other.accuracy && self.loss < other.loss)
-    }
 }
 
 /// The weights to map with, as of some epoch.
@@ -306,7 +291,7 @@ impl Trainer {
         Ok(())
     }
 
-    fn input(&self, sample: Sample) -> Tensor<4> {
+    pub(super) fn input(&self, sample: Sample) -> Tensor<4> {
         let [height, width] = self.data.layout().size();
         Tensor::from_data(TensorData::new(sample.pixels, [1, self.data.components(), height, width]), &self.device)
     }
@@ -345,7 +330,7 @@ impl Trainer {
     }
 
     /// The weights that would map now: the running average where there is one.
-    fn current(&self) -> Values {
+    pub(super) fn current(&self) -> Values {
         match (&self.average, &self.model) {
             (Some(average), _) => average.values().clone(),
             (None, Some(model)) => values(model, &self.names),
@@ -370,32 +355,7 @@ impl Trainer {
         Ok(with_values(self.model()?.valid(), &self.names, &self.best().1))
     }
 
-    fn model(&self) -> Result<&HyperSigma, TrainError> {
+    pub(super) fn model(&self) -> Result<&HyperSigma, TrainError> {
         self.model.as_ref().ok_or_else(|| TrainError::Device("the step before failed".to_owned()))
-    }
-
-    async fn validate(&self) -> Result<Validation, TrainError> {
-        let model = with_values(self.model()?.valid(), &self.names, &self.current());
-        let device = self.device.clone().inner();
-        let (mut right, mut loss, mut count) = (0usize, 0.0f64, 0usize);
-        for tile in self.data.tiles().iter().filter(|tile| !tile.val.is_empty()) {
-            let sample = plain(&tile.area, &tile.cut, &tile.val);
-            let targets = sample.targets.clone();
-            let input = self.input(sample).to_device(&device);
-            let logits = model.forward(input); // [1, K, H, W]
-            let positions: Vec<u32> = targets.iter().map(|target| target.0).collect();
-            let scores = super::loss::picked(logits, &positions).into_data_async().await?;
-            let scores: Vec<f32> = scores.iter::<f32>().collect(); // [K, n]
-            for (pixel, &(_, class)) in targets.iter().enumerate() {
-                let of = |class: usize| f64::from(scores[class * targets.len() + pixel]);
-                let largest = (0..self.data.classes()).map(of).fold(f64::MIN, f64::max);
-                let norm = (0..self.data.classes()).map(|class| (of(class) - largest).exp()).sum::<f64>().ln();
-                right += usize::from(of(class) >= largest);
-                loss += norm + largest - of(class);
-                count += 1;
-            }
-        }
-        let count = count.max(1);
-        Ok(Validation { accuracy: right as f32 / count as f32, loss: (loss / count as f64) as f32 })
     }
 }

@@ -1,10 +1,10 @@
 //! The confusion matrix: small in the column, large in a dialog.
 
-use leptos::html;
 use leptos::prelude::*;
 
 use super::figures::shown_runs;
 use crate::app::chart::heatmap::{Heatmap, Look};
+use crate::app::dialog::Dialog;
 use crate::app::state::Store;
 
 /// The sum over the shown runs.
@@ -23,16 +23,6 @@ fn summed(store: Store) -> Option<Vec<Vec<u32>>> {
 #[component]
 pub fn Confusion(store: Store) -> impl IntoView {
     let large = RwSignal::new(false);
-    let dialog: NodeRef<html::Dialog> = NodeRef::new();
-    Effect::new(move |_| {
-        if let Some(dialog) = dialog.get()
-            && large.get()
-            && !dialog.open()
-        {
-            // It throws only when the dialog is open already.
-            let _ = dialog.show_modal();
-        }
-    });
     let small = move || {
         let confusion = summed(store)?;
         let cell = (300.0 / confusion.len().max(1) as f64).clamp(12.0, 40.0);
@@ -55,7 +45,13 @@ pub fn Confusion(store: Store) -> impl IntoView {
             </div>
             {small}
         </Show>
-        <dialog class="dialog wide-dialog" node_ref=dialog data-testid="confusion-dialog" on:close=move |_| large.set(false)>
+        <Dialog
+            open=large
+            close=Callback::new(move |()| large.set(false))
+            class="dialog wide-dialog"
+            testid="confusion-dialog"
+            button_id="confusion-close"
+        >
             <h2>"Confusion matrix"</h2>
             <p class="quiet">"Rows are the truth, columns the map, in test pixels; the shade is the share of the row."</p>
             <div class="scroll">
@@ -76,18 +72,7 @@ pub fn Confusion(store: Store) -> impl IntoView {
                         })
                 }}
             </div>
-            <button
-                class="button small"
-                data-testid="confusion-close"
-                on:click=move |_| {
-                    if let Some(dialog) = dialog.get() {
-                        dialog.close();
-                    }
-                }
-            >
-                "Close"
-            </button>
-        </dialog>
+        </Dialog>
     }
     .into_any()
 }

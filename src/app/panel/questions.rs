@@ -1,41 +1,35 @@
 //! Questions that only the user can answer: which array of the file, and what a dropped file is.
 
-use leptos::html;
 use leptos::prelude::*;
 
 use crate::app::acts::{drop, scene};
+use crate::app::dialog::Dialog;
 use crate::app::state::{Question, Role, Store};
 use crate::scene::OpenOptions;
 
 #[component]
 pub fn Questions(store: Store) -> impl IntoView {
-    let dialog: NodeRef<html::Dialog> = NodeRef::new();
-    Effect::new(move |_| {
-        let asked = store.question.with(Option::is_some);
-        if let Some(dialog) = dialog.get() {
-            match (asked, dialog.open()) {
-                // It throws only when the dialog is open already.
-                (true, false) => std::mem::drop(dialog.show_modal()),
-                (false, true) => dialog.close(),
-                _ => {}
-            }
-        }
-    });
     let answer = move |role: Role, variable: Option<String>| {
         store.question.set(None);
         drop::open_as(store, role, scene::take_pending(), OpenOptions { variable, ..OpenOptions::default() });
     };
-    let give_up = move || {
-        store.question.set(None);
-        scene::take_pending();
+    let give_up = move |()| {
+        // Closing after an answer leaves nothing to give up.
+        if store.question.with_untracked(Option::is_some) {
+            store.question.set(None);
+            scene::take_pending();
+        }
     };
+    let asked = Signal::derive(move || store.question.with(Option::is_some));
     view! {
-        <dialog class="dialog" node_ref=dialog data-testid="question" on:close=move |_| {
-            // Also fires after an answer; then nothing is left to give up.
-            if store.question.with_untracked(Option::is_some) {
-                give_up();
-            }
-        }>
+        <Dialog
+            open=asked
+            close=Callback::new(give_up)
+            class="dialog"
+            testid="question"
+            button="Cancel"
+            button_id="question-cancel"
+        >
             {move || match store.question.get() {
                 None => ().into_any(),
                 Some(Question::Role { names }) => view! {
@@ -77,8 +71,7 @@ pub fn Questions(store: Store) -> impl IntoView {
                 }
                 .into_any(),
             }}
-            <button class="button small" data-testid="question-cancel" on:click=move |_| give_up()>"Cancel"</button>
-        </dialog>
+        </Dialog>
     }
     .into_any()
 }

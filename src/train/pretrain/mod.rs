@@ -6,6 +6,7 @@
 //! of generated fields have to tell the classes of the others; and telling at every pixel the mean of its whole field. [`Pretrainer`] is driven step by step like a
 //! [`Trainer`](super::Trainer); [`write_gguf`] is what comes out. Real labels are never seen.
 
+mod checkpoint;
 mod config;
 mod episode;
 mod output;

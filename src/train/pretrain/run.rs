@@ -6,19 +6,15 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::super::augment::step_generator;
-use super::super::checkpoint::{Numbers, Pending};
 use super::super::error::TrainError;
 use super::super::network;
 use super::super::optimizer::{AdamW, AdamWConfig};
-use super::super::parameters::{Named, Names, Values, WeightAverage, upload, values, with_values};
+use super::super::parameters::{Named, Names, WeightAverage, upload, values, with_values};
 use super::super::schedule::Schedule;
 use super::config::PretrainConfig;
 use super::episode::{Episode, shuffle};
 use super::views::{FieldMeans, Prepared};
 use crate::model::{Autoencoder, Config, Initializer, Mask, Parameter, ParameterError, ParameterSource, REDUCED};
-
-/// Rises whenever [`Checkpoint`] changes.
-const VERSION: u32 = 1;
 
 /// What one epoch did.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,32 +32,21 @@ pub struct PretrainReport {
 /// The tasks whose losses are reported.
 const TASKS: usize = 4;
 
-#[derive(Serialize, Deserialize)]
-struct Checkpoint {
-    version: u32,
-    config: PretrainConfig,
-    history: Vec<PretrainReport>,
-    steps: u32,
-    weights: Numbers,
-    moments: Numbers,
-    average: Numbers,
-}
-
 /// A pre-training run.
 pub struct Pretrainer {
-    config: PretrainConfig,
+    pub(super) config: PretrainConfig,
     shape: Config,
-    device: Device,
+    pub(super) device: Device,
     /// All parameters but those that are neither trained nor kept.
     table: Vec<Parameter>,
-    names: Names,
+    pub(super) names: Names,
     /// Parameters that belong to one scene's tile: drawn anew every epoch where only episodes train.
     bound: Names,
-    model: Option<Autoencoder>,
-    optimizer: AdamW,
-    average: WeightAverage,
+    pub(super) model: Option<Autoencoder>,
+    pub(super) optimizer: AdamW,
+    pub(super) average: WeightAverage,
     schedule: Schedule,
-    history: Vec<PretrainReport>,
+    pub(super) history: Vec<PretrainReport>,
     scenes: Vec<Prepared>,
     /// Scene of each step of the running epoch, and how many of them are done.
     order: Vec<usize>,
@@ -180,6 +165,12 @@ impl Pretrainer {
 
     pub fn finished(&self) -> bool {
         self.history.len() >= self.config.epochs
+    }
+
+    /// Forgets the steps of the running epoch.
+    pub(super) fn restart_epoch(&mut self) {
+        self.done = 0;
+        self.sums = [const { None }; TASKS];
     }
 
     /// One epoch: new scenes, a step for each look at each of them. `None` when all are done.
@@ -333,66 +324,6 @@ impl Pretrainer {
             (parameter, values)
         };
         Ok(kept.into_iter().zip(data).map(official).collect())
-    }
-
-    /// The run as bytes, between two epochs; steps of a running epoch are taken again after [`resume`](Self::resume).
-    ///
-    /// # Errors
-    /// [`TrainError::Device`] when the device cannot be read.
-    pub async fn checkpoint(&self) -> Result<Vec<u8>, TrainError> {
-        let mut pending = Pending::default();
-        let counts = [
-            pending.add(self.model.iter().flat_map(|model| values(model, &self.names))),
-            pending.add(self.optimizer.state()),
-            pending.add(self.average.values().clone()),
-        ];
-        let [weights, moments, average] = pending.read(counts).await?;
-        let checkpoint = Checkpoint {
-            version: VERSION,
-            config: self.config.clone(),
-            history: self.history.clone(),
-            steps: self.optimizer.steps(),
-            weights,
-            moments,
-            average,
-        };
-        postcard::to_stdvec(&checkpoint).map_err(|error| TrainError::Checkpoint(error.to_string()))
-    }
-
-    /// Continues from [`checkpoint`](Self::checkpoint)'s bytes; on the same device the rest of the run is the same bit for
-    /// bit as if it had never been interrupted. The run must have been made with the same settings.
-    ///
-    /// # Errors
-    /// [`TrainError::Checkpoint`] when the bytes are broken, from another version, or belong to other settings; the run
-    /// should not be used then.
-    pub fn resume(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
-        let broken = |what: &str| TrainError::Checkpoint(what.to_owned());
-        let (version, _) = postcard::take_from_bytes::<u32>(bytes).map_err(|_| broken("it is broken"))?;
-        if version != VERSION {
-            return Err(broken("it was made by another version of this program"));
-        }
-        let checkpoint: Checkpoint = postcard::from_bytes(bytes).map_err(|_| broken("it is broken"))?;
-        if checkpoint.config != self.config {
-            return Err(broken("it was made with other settings"));
-        }
-        let inner = self.device.clone().inner();
-        let expected = self.average.values().clone();
-        let on_device = |numbers: Numbers| -> Result<Values, TrainError> {
-            let found = upload(&numbers.decode()?, &inner);
-            let fits = found.len() == expected.len()
-                && expected.iter().all(|(name, own)| found.get(name).is_some_and(|other| other.dims() == own.dims()));
-            if fits { Ok(found) } else { Err(broken("its weights do not fit the network")) }
-        };
-        let (weights, average) = (on_device(checkpoint.weights)?, on_device(checkpoint.average)?);
-        self.model = self.model.take().map(|model| with_values(model, &self.names, &weights));
-        self.average = WeightAverage::new(self.config.weight_average, average);
-        self.optimizer
-            .restore(checkpoint.steps, checkpoint.moments.decode()?.into_iter().collect(), &inner)
-            .map_err(|name| TrainError::Checkpoint(format!("the optimiser's state of {name} is broken")))?;
-        self.history = checkpoint.history;
-        self.done = 0;
-        self.sums = [const { None }; TASKS];
-        Ok(())
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use leptos::html;
 use leptos::prelude::*;
 
+use crate::app::dialog::Dialog;
 use crate::app::plain::number;
 use crate::app::plain::weights as words;
 use crate::weights::{LoadReport, Status, TensorReport, TensorType};
@@ -39,49 +39,46 @@ pub fn ReportLine(#[prop(into)] report: Signal<Option<Arc<LoadReport>>>) -> impl
     .into_any()
 }
 
+/// Which tensors the user looks at; it stays when another report arrives.
+#[derive(Clone, Copy)]
+struct Filter {
+    status: RwSignal<Option<Status>>,
+    text: RwSignal<String>,
+}
+
 #[component]
 fn ReportDialog(report: Signal<Option<Arc<LoadReport>>>, open: RwSignal<bool>) -> impl IntoView {
-    let dialog: NodeRef<html::Dialog> = NodeRef::new();
-    Effect::new(move |_| {
-        if let Some(dialog) = dialog.get()
-            && open.get()
-            && !dialog.open()
-        {
-            // It throws only when the dialog is open already.
-            let _ = dialog.show_modal();
-        }
-    });
+    let filter = Filter { status: RwSignal::new(None), text: RwSignal::new(String::new()) };
+    let close = move |()| {
+        open.set(false);
+        filter.status.set(None);
+        filter.text.set(String::new());
+    };
     view! {
-        <dialog
+        <Dialog
+            open
+            close=Callback::new(close)
             class="dialog wide-dialog report"
-            aria-label="Load report"
-            node_ref=dialog
-            data-testid="report-dialog"
-            on:close=move |_| open.set(false)
+            testid="report-dialog"
+            label="Load report"
+            button_id="report-close"
         >
             // A thousand rows are made only when they are looked at.
-            <div class="report-body">{move || open.get().then(|| report.get().map(|report| view! { <Whole report /> }))}</div>
-            <button
-                class="button small"
-                data-testid="report-close"
-                on:click=move |_| {
-                    if let Some(dialog) = dialog.get() {
-                        dialog.close();
-                    }
-                }
-            >
-                "Close"
-            </button>
-        </dialog>
+            <div class="report-body">
+                <Show when=move || open.get()>
+                    <h2>"Load report"</h2>
+                    {move || report.with(|report| report.as_deref().map(heading))}
+                    <Chosen report filter />
+                    <Tensors report filter />
+                </Show>
+            </div>
+        </Dialog>
     }
     .into_any()
 }
 
-#[component]
-fn Whole(report: Arc<LoadReport>) -> impl IntoView {
-    let status: RwSignal<Option<Status>> = RwSignal::new(None);
-    let text = RwSignal::new(String::new());
-    let total = report.tensors.len();
+/// What was read, and what is to be known of it.
+fn heading(report: &LoadReport) -> AnyView {
     let inputs = report.inputs.iter().map(|input| {
         let hash = input.sha256.as_ref().map(|hash| format!("SHA-256 {hash}"));
         view! {
@@ -92,13 +89,35 @@ fn Whole(report: Arc<LoadReport>) -> impl IntoView {
     });
     let inputs = inputs.collect::<Vec<_>>();
     let notes = report.notes.iter().map(|note| view! { <li>{note.clone()}</li> }).collect::<Vec<_>>();
-    let counts = report.counts.iter().filter(|count| count.tensors > 0).map(|count| (count.status, count.tensors));
-    let chips = std::iter::once((None, total)).chain(counts.map(|(status, tensors)| (Some(status), tensors)));
-    let chips = chips
-        .map(|(of, tensors)| {
-            let chosen = move || status.get() == of;
-            let word = of.map_or("all", status_word);
-            view! {
+    view! {
+        {inputs}
+        <ul class="report-notes" data-testid="report-notes">{notes}</ul>
+    }
+    .into_any()
+}
+
+/// How many tensors a report has of a status, or in all.
+fn count(report: Signal<Option<Arc<LoadReport>>>, of: Option<Status>) -> usize {
+    report.with(|report| {
+        let Some(report) = report else { return 0 };
+        match of {
+            None => report.tensors.len(),
+            Some(status) => {
+                report.counts.iter().filter(|count| count.status == status).map(|count| count.tensors).sum()
+            }
+        }
+    })
+}
+
+/// A chip for each status that there is, and a field for names.
+#[component]
+fn Chosen(report: Signal<Option<Arc<LoadReport>>>, filter: Filter) -> impl IntoView {
+    let chips = std::iter::once(None).chain(Status::ALL.map(Some)).map(|of| {
+        let chosen = move || filter.status.get() == of;
+        let word = of.map_or("all", status_word);
+        view! {
+            // The one that was chosen stays, so that it can be seen and left.
+            <Show when=move || of.is_none() || chosen() || count(report, of) != 0>
                 <button
                     role="radio"
                     class="chip"
@@ -106,23 +125,17 @@ fn Whole(report: Arc<LoadReport>) -> impl IntoView {
                     aria-checked=move || chosen().to_string()
                     title=of.map(words::meaning)
                     data-testid=format!("report-{word}")
-                    on:click=move |_| status.set(of)
+                    on:click=move |_| filter.status.set(of)
                 >
                     {of.map_or("all", Status::name)}
                     " "
-                    <span class="figure">{number::grouped(tensors)}</span>
+                    <span class="figure">{move || number::grouped(count(report, of))}</span>
                 </button>
-            }
-        })
-        .collect::<Vec<_>>();
-    let shown = Memo::new({
-        let report = report.clone();
-        move |_| text.with(|text| words::filtered(&report, status.get(), text))
+            </Show>
+        }
     });
+    let chips = chips.collect::<Vec<_>>();
     view! {
-        <h2>"Load report"</h2>
-        {inputs}
-        <ul class="report-notes" data-testid="report-notes">{notes}</ul>
         <div class="row">
             <div class="chips" role="radiogroup" aria-label="Which tensors">{chips}</div>
             <label class="report-filter">
@@ -132,14 +145,32 @@ fn Whole(report: Arc<LoadReport>) -> impl IntoView {
                     placeholder="name or reason"
                     spellcheck="false"
                     data-testid="report-filter"
-                    on:input=move |event| text.set(event_target_value(&event))
+                    prop:value=move || filter.text.get()
+                    on:input=move |event| filter.text.set(event_target_value(&event))
                 />
             </label>
-            <span class="quiet figure" data-testid="report-shown">
-                {move || format!("{} of {}", number::grouped(shown.with(Vec::len)), number::counted(total, "tensor"))}
-            </span>
         </div>
-        <p class="quiet">{move || status.get().map(words::meaning)}</p>
+    }
+    .into_any()
+}
+
+#[component]
+fn Tensors(report: Signal<Option<Arc<LoadReport>>>, filter: Filter) -> impl IntoView {
+    let Filter { status, text } = filter;
+    let shown = Memo::new(move |_| {
+        report.with(|report| {
+            let Some(report) = report else { return Vec::new() };
+            text.with(|text| words::filtered(report, status.get(), text))
+        })
+    });
+    let total = move || number::counted(count(report, None), "tensor");
+    view! {
+        <p class="quiet report-meaning">
+            <span class="figure" data-testid="report-shown">
+                {move || format!("{} of {}", number::grouped(shown.with(Vec::len)), total())}
+            </span>
+            {move || status.get().map(|status| format!(": {}", words::meaning(status)))}
+        </p>
         <div class="scroll report-scroll" tabindex="0" role="region" aria-label="Tensors">
             <table class="report-table" data-testid="report-table">
                 <thead>
