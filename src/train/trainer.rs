@@ -12,7 +12,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::augment::{Sample, augmented, plain, step_generator};
+use super::assessment::Assessment;
+use super::augment::{Sample, augmented, step_generator};
 use super::config::TrainConfig;
 use super::data::TrainingData;
 use super::error::TrainError;
@@ -23,7 +24,7 @@ use super::optimizer::{AdamW, AdamWConfig};
 use super::parameters::{Names, Values, WeightAverage, values, with_values};
 use super::regularizer::Regularizer;
 use super::schedule::Schedule;
-use crate::model::{Config, HyperSigma, Pass};
+use crate::model::{Config, HyperSigma, NamedValues, ParameterSource, Pass};
 use crate::weights::Pretrained;
 
 /// What one epoch did.
@@ -90,6 +91,8 @@ pub struct Trainer {
     weights: Vec<f32>,
     deviations: Vec<f32>,
     schedule: Schedule,
+    /// Epochs of the schedule that were done before this run.
+    scheduled: usize,
     regularizers: Vec<Box<dyn Regularizer>>,
     /// Tiles with training pixels, in the order of the running epoch, and how many of them are done.
     order: Vec<usize>,
@@ -146,6 +149,7 @@ impl Trainer {
             weights: class_weights(&data.class_counts(), config.class_balanced),
             deviations: data.deviations(),
             schedule: Schedule::new(config.learning_rate, config.warmup_epochs, config.epochs),
+            scheduled: 0,
             regularizers: Vec::new(),
             order: Vec::new(),
             done: 0,
@@ -162,6 +166,56 @@ impl Trainer {
             config,
             pretrained: pretrained.cloned().zip(base),
         })
+    }
+
+    /// Begins from other weights, which has to be before the first step: everything that is trained is taken from `source`.
+    ///
+    /// # Errors
+    /// [`TrainError::Network`] when the source does not fit the network; nothing changes then.
+    pub fn begin_from(&mut self, source: &mut dyn ParameterSource) -> Result<(), TrainError> {
+        let device = self.device.clone().inner();
+        let mut begun = Values::new();
+        for parameter in self.model()?.parameters() {
+            let values = source.values(&parameter.name, &parameter.shape);
+            let values = parameter.from_official(values.map_err(|error| TrainError::Network(error.to_string()))?);
+            begun.insert(parameter.name.clone(), Tensor::from_floats(values.as_slice(), &device));
+        }
+        self.model = self.model.take().map(|model| with_values(model, &self.names, &begun));
+        if let Some(average) = &mut self.average {
+            *average = WeightAverage::new(self.config.weight_average, begun);
+        }
+        Ok(())
+    }
+
+    /// Takes the learning rates of a longer schedule of which this run is a part, from epoch `first` on.
+    pub fn follow_schedule(&mut self, schedule: Schedule, first: usize) {
+        self.schedule = schedule;
+        self.scheduled = first;
+    }
+
+    /// The weights that are trained, as they are now, flattened, on the device.
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] when the step before failed.
+    pub fn values(&self) -> Result<Values, TrainError> {
+        Ok(values(self.model()?, &self.names))
+    }
+
+    /// The same in official shapes and order, read from the device once.
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] when the step before or the device failed.
+    pub async fn read_values(&self) -> Result<Vec<NamedValues>, TrainError> {
+        self.model()?.values().await.map_err(|error| TrainError::Device(error.to_string()))
+    }
+
+    /// How good the weights that would map now are on the validation pixels.
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] when the step before or the device failed.
+    pub async fn assess(&self) -> Result<Assessment, TrainError> {
+        let model = with_values(self.model()?.valid(), &self.names, &self.current());
+        Assessment::of(&model, &self.data, &self.device.clone().inner()).await
     }
 
     /// Adds a term to every gradient from the next step on.
@@ -237,7 +291,7 @@ impl Trainer {
         if self.done == 0 {
             self.order = self.shuffled(epoch);
         }
-        let rate = self.schedule.rate(epoch);
+        let rate = self.schedule.rate(self.scheduled + epoch);
         if let Some(&tile) = self.order.get(self.done) {
             self.learn(epoch, tile, rate)?;
             self.done += 1;
@@ -375,27 +429,9 @@ impl Trainer {
     }
 
     async fn validate(&self) -> Result<Validation, TrainError> {
-        let model = with_values(self.model()?.valid(), &self.names, &self.current());
-        let device = self.device.clone().inner();
-        let (mut right, mut loss, mut count) = (0usize, 0.0f64, 0usize);
-        for tile in self.data.tiles().iter().filter(|tile| !tile.val.is_empty()) {
-            let sample = plain(&tile.area, &tile.cut, &tile.val);
-            let targets = sample.targets.clone();
-            let input = self.input(sample).to_device(&device);
-            let logits = model.forward(input); // [1, K, H, W]
-            let positions: Vec<u32> = targets.iter().map(|target| target.0).collect();
-            let scores = super::loss::picked(logits, &positions).into_data_async().await?;
-            let scores: Vec<f32> = scores.iter::<f32>().collect(); // [K, n]
-            for (pixel, &(_, class)) in targets.iter().enumerate() {
-                let of = |class: usize| f64::from(scores[class * targets.len() + pixel]);
-                let largest = (0..self.data.classes()).map(of).fold(f64::MIN, f64::max);
-                let norm = (0..self.data.classes()).map(|class| (of(class) - largest).exp()).sum::<f64>().ln();
-                right += usize::from(of(class) >= largest);
-                loss += norm + largest - of(class);
-                count += 1;
-            }
-        }
-        let count = count.max(1);
-        Ok(Validation { accuracy: right as f32 / count as f32, loss: (loss / count as f64) as f32 })
+        let Assessment { confusion, loss } = self.assess().await?;
+        let right: u32 = confusion.iter().enumerate().map(|(class, row)| row[class]).sum();
+        let count = confusion.iter().flatten().sum::<u32>().max(1);
+        Ok(Validation { accuracy: right as f32 / count as f32, loss: loss as f32 })
     }
 }
