@@ -29,11 +29,13 @@ pub mod model;
 pub mod shelf;
 pub mod weights;
 
+#[cfg(feature = "federation")]
 pub mod engine;
 #[cfg(feature = "federation")]
 pub mod federation;
 pub mod train;
 
+#[cfg(feature = "federation")]
 pub mod app;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -13,5 +13,7 @@ mod noise_adjusted;
 mod noise_fraction;
 #[path = "preprocess/reference.rs"]
 mod reference;
+#[path = "preprocess/resampled.rs"]
+mod resampled;
 #[path = "preprocess/splits.rs"]
 mod splits;

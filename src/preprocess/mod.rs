@@ -7,19 +7,23 @@
 
 mod blend;
 mod eigen;
+mod gather;
 mod moments;
 mod noise;
 mod patches;
 mod pca;
 mod projection;
+mod resample;
 mod tiling;
 
 use thiserror::Error;
 
 pub use blend::{Blend, Block};
+pub use gather::BandGathering;
 pub use patches::{mirror_index, mirror_pad, patch};
 pub use pca::{BandMoments, FitOptions, Method, ProjectionFit, fit_projection, projection_of_moments};
 pub use projection::{Projected, Projection, Scaling};
+pub use resample::Resampled;
 pub use tiling::{Span, Tile, Tiling, tile_owner, tile_starts};
 
 use crate::scene::SceneError;
@@ -49,6 +53,16 @@ pub enum PreprocessError {
         "band {band} of {name} lies at {wavelength_nm:.1} nm, but the model was trained with {expected_nm:.1} nm there; open a scene of the same sensor"
     )]
     Wavelength { name: String, band: usize, wavelength_nm: f64, expected_nm: f64 },
+    #[error(
+        "{name} does not tell its wavelengths and has {bands} bands, but {expected} are needed; open a file with wavelengths, or one with exactly those bands"
+    )]
+    NoWavelengths { name: String, bands: usize, expected: usize },
+    #[error(
+        "the usable bands of {name} lie at {low_nm:.0} to {high_nm:.0} nm, but {wavelength_nm:.0} nm is needed; open a scene of a sensor that sees it"
+    )]
+    NotCovered { name: String, low_nm: f64, high_nm: f64, wavelength_nm: f64 },
+    #[error("band {band} of {name} ({wavelength_nm:.0} nm) holds no data in most pixels; mark it as bad, or open another scene")]
+    EmptyBand { name: String, band: usize, wavelength_nm: f64 },
     #[error(
         "rows {first_row} to {last_row}, columns {first_col} to {last_col} do not lie in the scene of {rows} × {cols} pixels"
     )]

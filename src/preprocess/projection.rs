@@ -56,6 +56,39 @@ pub struct Projected {
 }
 
 impl Projection {
+    /// The projection that changes nothing: every band of scenes on this grid is a component.
+    pub fn identity(wavelengths_nm: &[f64]) -> Self {
+        let bands = wavelengths_nm.len();
+        Self {
+            scene_bands: bands,
+            bands: (0..bands).collect(),
+            wavelengths_nm: Some(wavelengths_nm.to_vec()),
+            pixels: 0,
+            scaling: None,
+            mean: vec![0.0; bands],
+            components: Vec::new(),
+            variance: vec![1.0; bands],
+            divisor: vec![1.0; bands],
+            total_variance: bands as f64,
+        }
+    }
+
+    /// Whether its parts fit together and all numbers are finite: a projection from elsewhere may be anything.
+    pub fn is_sound(&self) -> bool {
+        let (bands, components) = (self.bands.len(), self.divisor.len());
+        let matrix = match self.components.len() {
+            0 => bands == components,
+            len => len == bands * components,
+        };
+        let scaling = self.scaling.map_or(vec![], |scaling| vec![scaling.offset, scaling.factor]);
+        let numbers = [&self.mean, &self.components, &self.divisor, &scaling];
+        matrix
+            && self.mean.len() == bands
+            && self.bands.iter().all(|&band| band < self.scene_bands)
+            && numbers.iter().all(|list| list.iter().all(|value| value.is_finite()))
+            && !self.divisor.contains(&0.0)
+    }
+
     /// Number of components that come out.
     pub fn len(&self) -> usize {
         self.divisor.len()

@@ -77,9 +77,26 @@ impl TrainingData {
         split: &Split,
         config: &TrainConfig,
     ) -> Result<Self, TrainError> {
+        let (rows, cols) = scene.size();
+        Self::of_size(scene, components, classes, split, config, input_size(rows, cols, config))
+    }
+
+    /// The same for a network whose input is `size` (height, width) whatever the scene: networks of one federation have one
+    /// size, scenes have theirs.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_size(
+        scene: &dyn ProjectedScene,
+        components: usize,
+        classes: usize,
+        split: &Split,
+        config: &TrainConfig,
+        size: [usize; 2],
+    ) -> Result<Self, TrainError> {
         config.validate()?;
         let (rows, cols) = scene.size();
-        let layout = Layout::new(rows, cols, input_size(rows, cols, config), config)?;
+        let layout = Layout::new(rows, cols, size, config)?;
         let targets = |pixels: &[LabelledPixel]| -> Result<Vec<Target>, TrainError> {
             let target = |pixel: &LabelledPixel| {
                 let index = pixel.index as usize;

@@ -5,19 +5,25 @@
 //! driven step by step from outside; none blocks, and none knows about files, pages or workers.
 
 mod config;
+mod federated;
 mod info;
 mod tuning;
 
 pub use config::{Augmentation, ConfigError, Input, ModelSize, TrainConfig};
+pub use federated::SharedNetwork;
 pub use info::{BaseWeights, ModelInfo};
 pub use tuning::{Lora, LoraTargets, Tuning};
 
 #[cfg(feature = "model")]
 mod adapter;
 #[cfg(feature = "model")]
+mod alignment;
+#[cfg(feature = "model")]
 mod area;
 #[cfg(feature = "model")]
 mod artifact;
+#[cfg(feature = "model")]
+mod assessment;
 #[cfg(feature = "model")]
 mod augment;
 #[cfg(feature = "model")]
@@ -43,6 +49,8 @@ mod parameters;
 #[cfg(all(feature = "model", not(target_arch = "wasm32")))]
 pub mod pretrain;
 #[cfg(feature = "model")]
+mod proximal;
+#[cfg(feature = "model")]
 mod regularizer;
 #[cfg(feature = "model")]
 mod schedule;
@@ -58,7 +66,9 @@ mod validation;
 #[cfg(feature = "model")]
 pub use {
     adapter::Merged,
+    alignment::{Ramp, ScopeAlignment},
     artifact::{ArtifactError, TrainedModel},
+    assessment::Assessment,
     data::{CubeView, ProjectedScene, TrainingData},
     description::{Description, TrainingReport},
     error::TrainError,
@@ -67,6 +77,7 @@ pub use {
     mapper::{MapBlock, Mapper},
     optimizer::{AdamW, AdamWConfig, EncoderDepth, layer_factor},
     parameters::{Named, Names, Values, WeightAverage},
+    proximal::Proximal,
     regularizer::{L2, Regularizer, Weight},
     schedule::Schedule,
     start::Start,

@@ -102,7 +102,8 @@ impl AdamW {
         learning_rate: f64,
         regularizers: &[&dyn Regularizer],
     ) -> M {
-        let mut collector = Collector { names: &self.names, gradients, regularizers, flat: BTreeMap::new() };
+        let (names, steps) = (&self.names, self.steps);
+        let mut collector = Collector { names, gradients, regularizers, steps, flat: BTreeMap::new() };
         module.visit(&mut collector);
         let mut flat = collector.flat;
         if let Some(limit) = self.config.clip_norm {
@@ -189,6 +190,8 @@ struct Collector<'a> {
     names: &'a Names,
     gradients: Gradients,
     regularizers: &'a [&'a dyn Regularizer],
+    /// Taken before this one.
+    steps: u32,
     flat: BTreeMap<String, Tensor<1>>,
 }
 
@@ -200,7 +203,7 @@ impl ModuleVisitor for Collector<'_> {
         let mut gradient = flatten(gradient);
         if !self.regularizers.is_empty() {
             let values = flatten(weight.inner());
-            let weight = Weight { name, rank: D, values: &values };
+            let weight = Weight { name, rank: D, values: &values, steps: self.steps };
             for regularizer in self.regularizers {
                 if let Some(extra) = regularizer.gradient(&weight) {
                     gradient = gradient + extra;

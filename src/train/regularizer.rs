@@ -14,6 +14,8 @@ pub struct Weight<'a> {
     pub rank: usize,
     /// The current values, flattened to `[n]`, outside autodiff.
     pub values: &'a Tensor<1>,
+    /// Steps that the optimiser has taken before this one.
+    pub steps: u32,
 }
 
 /// A penalty on the weights, given by its gradient.

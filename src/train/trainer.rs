@@ -24,7 +24,7 @@ use super::parameters::{Names, Values, WeightAverage, values, with_values};
 use super::regularizer::Regularizer;
 use super::schedule::Schedule;
 use super::validation::Validation;
-use crate::model::{Config, HyperSigma, Pass};
+use crate::model::{Config, HyperSigma, NamedValues, ParameterSource, Pass};
 use crate::weights::Pretrained;
 
 /// What one epoch did.
@@ -75,6 +75,8 @@ pub struct Trainer {
     weights: Vec<f32>,
     deviations: Vec<f32>,
     schedule: Schedule,
+    /// Epochs of the schedule that were done before this run.
+    scheduled: usize,
     regularizers: Vec<Box<dyn Regularizer>>,
     /// Tiles with training pixels, in the order of the running epoch, and how many of them are done.
     order: Vec<usize>,
@@ -131,6 +133,7 @@ impl Trainer {
             weights: class_weights(&data.class_counts(), config.class_balanced),
             deviations: data.deviations(),
             schedule: Schedule::new(config.learning_rate, config.warmup_epochs, config.epochs),
+            scheduled: 0,
             regularizers: Vec::new(),
             order: Vec::new(),
             done: 0,
@@ -147,6 +150,47 @@ impl Trainer {
             config,
             pretrained: pretrained.cloned().zip(base),
         })
+    }
+
+    /// Begins from other weights, which has to be before the first step: everything that is trained is taken from `source`.
+    ///
+    /// # Errors
+    /// [`TrainError::Network`] when the source does not fit the network; nothing changes then.
+    pub fn begin_from(&mut self, source: &mut dyn ParameterSource) -> Result<(), TrainError> {
+        let device = self.device.clone().inner();
+        let mut begun = Values::new();
+        for parameter in self.model()?.parameters() {
+            let values = source.values(&parameter.name, &parameter.shape);
+            let values = parameter.from_official(values.map_err(|error| TrainError::Network(error.to_string()))?);
+            begun.insert(parameter.name.clone(), Tensor::from_floats(values.as_slice(), &device));
+        }
+        self.model = self.model.take().map(|model| with_values(model, &self.names, &begun));
+        if let Some(average) = &mut self.average {
+            *average = WeightAverage::new(self.config.weight_average, begun);
+        }
+        Ok(())
+    }
+
+    /// Takes the learning rates of a longer schedule of which this run is a part, from epoch `first` on.
+    pub fn follow_schedule(&mut self, schedule: Schedule, first: usize) {
+        self.schedule = schedule;
+        self.scheduled = first;
+    }
+
+    /// The weights that are trained, as they are now, flattened, on the device.
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] when the step before failed.
+    pub fn values(&self) -> Result<Values, TrainError> {
+        Ok(values(self.model()?, &self.names))
+    }
+
+    /// The same in official shapes and order, read from the device once.
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] when the step before or the device failed.
+    pub async fn read_values(&self) -> Result<Vec<NamedValues>, TrainError> {
+        self.model()?.values().await.map_err(|error| TrainError::Device(error.to_string()))
     }
 
     /// Adds a term to every gradient from the next step on.
@@ -222,7 +266,7 @@ impl Trainer {
         if self.done == 0 {
             self.order = self.shuffled(epoch);
         }
-        let rate = self.schedule.rate(epoch);
+        let rate = self.schedule.rate(self.scheduled + epoch);
         if let Some(&tile) = self.order.get(self.done) {
             self.learn(epoch, tile, rate)?;
             self.done += 1;

@@ -1,5 +1,6 @@
 //! Training, mapping and model files on small scenes made here.
 
+mod alignment;
 #[cfg(all(feature = "cli", feature = "coordinator"))]
 mod command;
 mod fields;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::encoding::{BLOCK, scale_name};
@@ -276,7 +277,7 @@ impl<'a> Update<'a> {
 }
 
 /// Writes updates, and remembers what writing has lost.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Encoder {
     /// By tensor, added to its next change.
     residual: BTreeMap<String, Vec<f32>>,
@@ -287,6 +288,13 @@ pub struct Encoded {
     pub bytes: Vec<u8>,
     /// What is left for the next update, once this one has been accepted.
     residual: BTreeMap<String, Vec<f32>>,
+}
+
+impl Encoded {
+    /// The file, and the encoder with which to go on once it has been accepted: what an update in transit is kept as.
+    pub fn into_parts(self) -> (Vec<u8>, Encoder) {
+        (self.bytes, Encoder { residual: self.residual })
+    }
 }
 
 impl Encoder {
