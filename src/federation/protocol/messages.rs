@@ -232,7 +232,8 @@ impl Metrics {
     /// # Errors
     /// [`Reason::MetricsInvalid`] when one of them lies outside its range.
     pub fn check(&self) -> Result<(), Reason> {
-        let within = |statistic, low: f64, high: f64| self.get(statistic).is_none_or(|value| (low..=high).contains(&value));
+        let within =
+            |statistic, low: f64, high: f64| self.get(statistic).is_none_or(|value| (low..=high).contains(&value));
         let fits = within(Statistic::Loss, -1e12, 1e12)
             && within(Statistic::OverallAccuracy, 0.0, 1.0)
             && within(Statistic::AverageAccuracy, 0.0, 1.0)

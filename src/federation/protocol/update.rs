@@ -187,7 +187,8 @@ impl UpdatePlan {
 
     /// No update is longer.
     pub fn bytes_max(&self) -> u64 {
-        let values: u64 = self.tensors.iter().map(|(_, shape)| self.encoding.bytes(shape.iter().product::<usize>() as u64)).sum();
+        let values: u64 =
+            self.tensors.iter().map(|(_, shape)| self.encoding.bytes(shape.iter().product::<usize>() as u64)).sum();
         values + self.layers().count() as u64 * 32 + 8 + UPDATE_HEADER_MAX
     }
 }
