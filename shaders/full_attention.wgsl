@@ -5,12 +5,13 @@
 //
 // One invocation a query: it holds the query and its sum in registers (a line of the text for each lane) and lets keys and
 // values stream by. When a logit is larger than all before it, what has been summed is multiplied down (online softmax).
-// The invocations of a workgroup read the same keys at the same time. Workgroups: ceil(QUERIES / 64) on x and y.
+// The invocations of a workgroup read the same keys at the same time. Workgroups: PLANES * ceil(N / 64) on x and y.
 // A "plane" is one [N, D] table; a row of D channels is read as LANES vectors, or floats where D is no multiple of 4.
 
-const QUERIES: u32 = {{ queries }}u;     // B * H * N
+const PLANES: u32 = {{ planes }}u;       // B * H
 const HEADS: u32 = {{ heads }}u;
 const TOKENS: u32 = {{ tokens }}u;       // N
+const GROUPS: u32 = (TOKENS + 63u) / 64u;
 const LANES: u32 = {{ lanes }}u;
 const SCALE: f32 = {{ scale }};          // D^-1/2
 
@@ -31,28 +32,31 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) invocation: u32,
 ) {
-    let query = (group.y * groups.x + group.x) * 64u + invocation;
-    if (query >= QUERIES) {
+    // The same for the whole workgroup, and so are the keys: one load serves all of it.
+    let index = group.y * groups.x + group.x;
+    let plane = index / GROUPS;
+    let token = index % GROUPS * 64u + invocation;
+    if (plane >= PLANES || token >= TOKENS) {
         return;
     }
-    let plane = query / TOKENS;
+    let query = plane * TOKENS + token;
 {{ load }}
     var largest = -3.4e38;
     var norm = 0.0;
-    for (var key = 0u; key < TOKENS; key++) {
-        let row = (plane * TOKENS + key) * LANES;
-        var logit = 0.0;
+    for (var key = 0u; key < TOKENS; key += 4u) {
+        // Four keys at a time. Those beyond the last are the last again, with no weight.
+        let keys = vec4<u32>(key) + vec4<u32>(0u, 1u, 2u, 3u);
+        let rows = (plane * TOKENS + min(keys, vec4<u32>(TOKENS - 1u))) * LANES;
+        var logits = vec4<f32>(0.0);
 {{ product }}
-        if (logit > largest) {
-            let shrink = exp(largest - logit);
-            largest = logit;
-            norm *= shrink;
-{{ shrink }}
-        }
-        let power = exp(logit - largest);
-        norm += power;
+        logits = select(vec4<f32>(-3.4e38), logits, keys < vec4<u32>(TOKENS));
+        let larger = max(largest, max(max(logits.x, logits.y), max(logits.z, logits.w)));
+        let shrink = exp(largest - larger);
+        largest = larger;
+        let powers = exp(logits - larger);
+        norm = norm * shrink + dot(powers, vec4<f32>(1.0));
 {{ add }}
     }
-    let at = ((plane / HEADS * TOKENS + query % TOKENS) * HEADS + plane % HEADS) * LANES;
+    let at = ((plane / HEADS * TOKENS + token) * HEADS + plane % HEADS) * LANES;
 {{ store }}
 }

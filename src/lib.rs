@@ -9,6 +9,7 @@
 //! | [`scope`] | weight scopes: statistics, divergence, fusion | nobody |
 //! | [`preprocess`] | the spectral projection, tiles | `scene` |
 //! | [`weights`] | weights in and out of files, converted, quantized | `model`'s shapes and names, `scene`'s sources |
+//! | [`shelf`] | weights kept in this browser, shipped, downloaded | `weights`, `scene`'s sources |
 //! | `kernels` | sparse sampling attention: WGSL beside its plain reference | burn |
 //! | [`model`] | HyperSIGMA | `kernels` |
 //! | [`train`] | losses, AdamW, schedules, trainer and mapper | `model`, `preprocess`, `labels` |
@@ -25,6 +26,7 @@ pub mod scope;
 #[cfg(feature = "model")]
 pub mod kernels;
 pub mod model;
+pub mod shelf;
 pub mod weights;
 
 pub mod engine;

@@ -97,6 +97,7 @@ pub fn FilePicker(
         Role::Scene | Role::Labels => "",
         Role::Split => ".json,application/json",
         Role::Model => ".safetensors",
+        Role::Weights => ".pth,.pt,.safetensors,.gguf",
     };
     view! {
         <label class=class class:disabled=move || store.busy.with(Option::is_some)>
@@ -105,7 +106,7 @@ pub fn FilePicker(
                 type="file"
                 class="unseen"
                 accept=accept
-                multiple=matches!(role, Role::Scene | Role::Labels)
+                multiple=matches!(role, Role::Scene | Role::Labels | Role::Weights)
                 data-testid=testid
                 on:change=move |event| {
                     let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok())

@@ -26,6 +26,7 @@ fn Page() -> impl IntoView {
     settings::keep(store);
     let saved = RwSignal::new(true);
     acts::keep::watch(store, saved);
+    acts::weights::watch(store);
     spawn_local(link::connect(store));
     spawn_local(acts::keep::reopen(store));
 

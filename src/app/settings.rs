@@ -21,6 +21,17 @@ pub enum SplitMode {
     All,
 }
 
+/// What training starts from, once a scene is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// Shipped weights of the chosen size, where there are some.
+    Shipped,
+    Scratch,
+    /// Weights kept in this browser, by id.
+    Kept(String),
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
@@ -30,6 +41,7 @@ pub struct Settings {
     pub val_per_class: usize,
     pub split_seed: u64,
     pub seeds: usize,
+    pub start: Start,
     /// Only what differs from the size's recipe is kept, so that a better recipe of a later version is taken over.
     #[serde(with = "differing")]
     pub config: TrainConfig,
@@ -67,6 +79,7 @@ impl Default for Settings {
             val_per_class: 5,
             split_seed: 0,
             seeds: 1,
+            start: Start::Shipped,
             config: TrainConfig::default(),
         }
     }
@@ -94,6 +107,7 @@ impl Settings {
             val_per_class: store.val_per_class.get(),
             split_seed: store.split_seed.get(),
             seeds: store.seeds.get(),
+            start: store.weights.start.get(),
             config: store.config.get(),
         }
     }

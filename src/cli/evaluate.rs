@@ -1,117 +1,31 @@
 //! `sigmascope evaluate`: train on every split of a scene, map it, and measure the map; the figures of the page, without
 //! the page.
 
+mod arguments;
+
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
-use burn::tensor::{Device, DeviceKind, read_sync};
-use clap::{Args, ValueEnum};
+use burn::tensor::read_sync;
 use serde::Serialize;
 use thiserror::Error;
 
+use arguments::configuration;
+pub use arguments::{Compute, EvaluateArgs};
+
+use super::quantized::{self, QuantizedRun};
 use crate::labels::{Accuracy, AccuracyError, Class, LabelMap, Split, SplitError, SplitFileError, Spread, Summary};
 use crate::labels::{GroundTruthError, random_split, read_labels, read_split_file};
 use crate::preprocess::{PreprocessError, Projection, fit_projection};
-use crate::scene::{Cube, OpenOptions, SceneError, open_path};
+use crate::scene::{Cube, FileSource, OpenOptions, SceneError, SourceError, open_path};
 use crate::train::{
-    ArtifactError, CubeView, Mapper, ModelSize, ProjectedScene, TrainConfig, TrainError, TrainedModel, Trainer,
+    ArtifactError, BaseWeights, CubeView, Mapper, ProjectedScene, TrainConfig, TrainError, TrainedModel, Trainer,
     TrainingData, TrainingReport,
 };
-
-/// Trains on every split, maps, and prints accuracies: each seed's, their mean and population standard deviation.
-#[derive(Debug, Clone, Args)]
-pub struct EvaluateArgs {
-    /// The scene (for ENVI the header or the data).
-    #[arg(long)]
-    pub scene: PathBuf,
-    /// The data file of an ENVI header, where it is not beside it under the usual name.
-    #[arg(long)]
-    pub data: Option<PathBuf>,
-    /// The variable of the scene's file, where it holds several.
-    #[arg(long)]
-    pub variable: Option<String>,
-    /// The ground truth.
-    #[arg(long)]
-    pub labels: PathBuf,
-    /// The variable of the ground truth's file, where it holds several.
-    #[arg(long)]
-    pub labels_variable: Option<String>,
-    /// A split file, or `N+M`: N training and M validation pixels a class at random, by seeds 0, 1, …
-    #[arg(long)]
-    pub split: String,
-    #[arg(long, value_enum, default_value = "nano")]
-    pub model: Model,
-    /// The preset for scenes whose classes are hardly larger than a pixel.
-    #[arg(long)]
-    pub mixed_pixels: bool,
-    /// Train on the validation pixels too; they then choose nothing. For splits that bring none of their own, where a fifth
-    /// of the training pixels would be held out.
-    #[arg(long)]
-    pub merge_validation: bool,
-    /// How many splits (seeds) to run; a split file that holds fewer runs all it has.
-    #[arg(long, default_value_t = 5)]
-    pub seeds: usize,
-    /// Run only this split (0-based).
-    #[arg(long)]
-    pub only: Option<usize>,
-    #[arg(long, value_enum, default_value = "cpu")]
-    pub device: Compute,
-    /// Epochs; without, as many as the number of training pixels asks for.
-    #[arg(long)]
-    pub epochs: Option<usize>,
-    /// Spatial patch in pixels.
-    #[arg(long)]
-    pub patch: Option<usize>,
-    /// Any other training setting as FIELD=VALUE, for example `learning_rate=1e-3` or `augmentation.jitter=2`.
-    #[arg(long = "set", value_name = "FIELD=VALUE")]
-    pub set: Vec<String>,
-    /// Write the model of the first run to this file.
-    #[arg(long)]
-    pub save_model: Option<PathBuf>,
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// A size of the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Model {
-    Tiny,
-    Nano,
-    Base,
-    Large,
-    Huge,
-}
-
-impl From<Model> for ModelSize {
-    fn from(model: Model) -> Self {
-        match model {
-            Model::Tiny => Self::Tiny,
-            Model::Nano => Self::Nano,
-            Model::Base => Self::Base,
-            Model::Large => Self::Large,
-            Model::Huge => Self::Huge,
-        }
-    }
-}
-
-/// Where to compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Compute {
-    Cpu,
-    /// The first Vulkan adapter.
-    Vulkan,
-}
-
-impl Compute {
-    fn device(self) -> Device {
-        match self {
-            Self::Cpu => Device::flex(),
-            Self::Vulkan => Device::wgpu(DeviceKind::DefaultDevice),
-        }
-    }
-}
+use crate::weights::{Pretrained, WeightsError};
 
 /// Why nothing could be evaluated: one sentence.
 #[derive(Debug, Error)]
@@ -130,6 +44,10 @@ pub enum EvaluateError {
     Accuracy(#[from] AccuracyError),
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     #[error("{path} could not be read ({reason}); check the path")]
     Read { path: PathBuf, reason: String },
     #[error("{path} could not be written ({reason}); choose another place")]
@@ -155,6 +73,9 @@ pub struct Run {
     pub final_loss: f32,
     pub train_s: f64,
     pub map_s: f64,
+    /// The same network, quantized.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quantized: Vec<QuantizedRun>,
 }
 
 /// What `--json` prints.
@@ -164,6 +85,10 @@ pub struct Report {
     pub split: String,
     pub device: Compute,
     pub parameters: u64,
+    /// Those that were trained.
+    pub trained: u64,
+    /// What the runs started from.
+    pub base: Option<BaseWeights>,
     pub config: TrainConfig,
     pub classes: Vec<String>,
     pub prepare_s: f64,
@@ -185,7 +110,11 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<String, EvaluateError> {
 /// # Errors
 /// As [`evaluate`].
 pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
-    let mut config = configuration(args)?;
+    let pretrained = match &args.weights {
+        None => None,
+        Some(path) => Some(Rc::new(Pretrained::open(Rc::new(FileSource::open(path)?))?)),
+    };
+    let mut config = configuration(args, pretrained.as_deref())?;
     let started = Instant::now();
     let options = |variable: &Option<String>| OpenOptions { variable: variable.clone(), ..OpenOptions::default() };
     let cube = open_path(&args.scene, args.data.as_deref(), &options(&args.variable))?;
@@ -211,16 +140,15 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
         config.epochs = TrainConfig::epochs_for(config.size, splits[first].train.len());
     }
     let mut runs = Vec::with_capacity(chosen.len());
-    let mut parameters = 0;
+    let mut info = None;
     for index in chosen {
         let config = TrainConfig { seed: config.seed + index as u64, ..config.clone() };
-        let (run, model) = run(args, cube.as_ref(), &projection, config, &splits[index], &labels.classes)?;
-        parameters = model.info().parameters;
-        if let Some(path) = args.save_model.as_ref().filter(|_| runs.is_empty()) {
-            let bytes = model.to_bytes()?;
-            std::fs::write(path, bytes)
-                .map_err(|error| EvaluateError::Write { path: path.clone(), reason: error.to_string() })?;
+        let scene = (cube.as_ref(), &projection);
+        let (run, model) = run(args, scene, config, &splits[index], &labels.classes, pretrained.as_ref())?;
+        if runs.is_empty() {
+            save(args, &model)?;
         }
+        info = Some(model.info());
         eprintln!(
             "{}: OA {:.2} AA {:.2} kappa {:.2}, {:.0} s training, {:.0} s mapping",
             run.split,
@@ -237,7 +165,9 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
         scene: cube.info().name.clone(),
         split: args.split.clone(),
         device: args.device,
-        parameters,
+        parameters: info.as_ref().map_or(0, |info| info.parameters),
+        trained: info.as_ref().map_or(0, |info| info.trained),
+        base: info.and_then(|info| info.base).map(|base| *base),
         config,
         classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
         prepare_s,
@@ -246,14 +176,32 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
     })
 }
 
+/// Writes the files that were asked for.
+fn save(args: &EvaluateArgs, model: &TrainedModel) -> Result<(), EvaluateError> {
+    let refuse = |path: &PathBuf| {
+        let path = path.clone();
+        move |error: std::io::Error| EvaluateError::Write { path, reason: error.to_string() }
+    };
+    if let Some(path) = &args.save_model {
+        std::fs::write(path, model.to_bytes()?).map_err(refuse(path))?;
+    }
+    if let Some(path) = &args.save_merged {
+        let mut file = File::create(path).map_err(refuse(path))?;
+        for piece in model.merged()? {
+            file.write_all(&piece?).map_err(refuse(path))?;
+        }
+    }
+    Ok(())
+}
+
 /// Trains, maps and measures one split.
 fn run(
     args: &EvaluateArgs,
-    cube: &dyn Cube,
-    projection: &Projection,
+    (cube, projection): (&dyn Cube, &Projection),
     config: TrainConfig,
     split: &Split,
     classes: &[Class],
+    pretrained: Option<&Rc<Pretrained>>,
 ) -> Result<(Run, TrainedModel), EvaluateError> {
     let view = CubeView { cube, projection };
     let (rows, cols) = view.size();
@@ -261,7 +209,13 @@ fn run(
     let started = Instant::now();
     let mut data = TrainingData::new(&view, projection.len(), classes.len(), split, &config)?;
     data.read_all(&view)?;
-    let mut trainer = Trainer::new(config.clone(), data, &device)?;
+    let mut trainer = Trainer::starting_from(config.clone(), data, &device, pretrained)?;
+    if let Some(pretrained) = pretrained {
+        let report = pretrained.report(trainer.shape())?;
+        let counts = report.counts.iter().filter(|counts| counts.tensors > 0);
+        let counts: Vec<String> = counts.map(|own| format!("{} {}", own.tensors, own.status.name())).collect();
+        eprintln!("  {}: {} tensors", pretrained.name(), counts.join(", "));
+    }
     let mut final_loss = f32::NAN;
     while let Some(epoch) = read_sync(trainer.epoch())? {
         final_loss = epoch.loss;
@@ -290,8 +244,9 @@ fn run(
     let map_s = started.elapsed().as_secs_f64();
 
     let accuracy = Accuracy::of_map(&map.labels, &split.test, classes.len())?;
+    let quantized = quantized::maps(&model, &args.quantizations, &view, &map, split, &device)?;
     let seed = config.seed;
-    let run = Run { split: split.name.clone(), seed, accuracy, best_epoch, final_loss, train_s, map_s };
+    let run = Run { split: split.name.clone(), seed, accuracy, best_epoch, final_loss, train_s, map_s, quantized };
     Ok((run, model))
 }
 
@@ -314,37 +269,15 @@ fn splits(args: &EvaluateArgs, labels: LabelMap) -> Result<(Vec<Split>, LabelMap
     Ok((file.splits, file.labels.unwrap_or(labels)))
 }
 
-/// The preset of the size with everything that the command line changes.
-fn configuration(args: &EvaluateArgs) -> Result<TrainConfig, EvaluateError> {
-    let preset = if args.mixed_pixels { TrainConfig::for_mixed_pixels } else { TrainConfig::preset };
-    let mut config = preset(args.model.into());
-    if let Some(epochs) = args.epochs {
-        config.epochs = epochs;
-    }
-    config.patch = args.patch.or(config.patch);
-    for given in &args.set {
-        config =
-            with_setting(&config, given).map_err(|reason| EvaluateError::Setting { given: given.clone(), reason })?;
-    }
-    config.validate().map_err(TrainError::from)?;
-    Ok(config)
-}
-
-/// `config` with one field changed, given as `FIELD=VALUE`.
-fn with_setting(config: &TrainConfig, given: &str) -> Result<TrainConfig, String> {
-    let (field, value) = given.split_once('=').ok_or("write it as FIELD=VALUE")?;
-    let mut json = serde_json::to_value(config).map_err(|error| error.to_string())?;
-    let mut place = &mut json;
-    for part in field.split('.') {
-        place = place.get_mut(part).ok_or_else(|| format!("there is no setting {field}"))?;
-    }
-    *place = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::String(value.to_owned()));
-    serde_json::from_value(json).map_err(|error| error.to_string())
-}
-
 fn table(report: &Report) -> String {
     let mut lines = vec![
-        format!("{}, {}, {} parameters", report.scene, report.split, report.parameters),
+        match &report.base {
+            None => format!("{}, {}, {} parameters", report.scene, report.split, report.parameters),
+            Some(base) => format!(
+                "{}, {}, {} parameters, {} trained, from {}",
+                report.scene, report.split, report.parameters, report.trained, base.name
+            ),
+        },
         format!("{:<44} {:>6} {:>6} {:>6} {:>8} {:>8}", "split", "OA %", "AA %", "kappa", "train s", "map s"),
     ];
     for run in &report.runs {
@@ -362,6 +295,7 @@ fn table(report: &Report) -> String {
             percent(&summary.average),
             percent(&summary.kappa)
         ));
+        lines.extend(quantized::table(report.runs.iter().map(|run| (&run.accuracy, run.quantized.as_slice()))));
         for (name, producers) in report.classes.iter().zip(&summary.producers) {
             if let Some(producers) = producers {
                 lines.push(format!("  {name:<40} {}", percent(producers)));
@@ -369,20 +303,4 @@ fn table(report: &Report) -> String {
         }
     }
     lines.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_are_changed_by_name() {
-        let config = with_setting(&TrainConfig::default(), "augmentation.jitter=2").unwrap();
-        assert_eq!(config.augmentation.jitter, 2);
-        let config = with_setting(&config, "size=tiny").unwrap();
-        assert_eq!((config.size, config.augmentation.jitter), (ModelSize::Tiny, 2));
-        assert!(with_setting(&config, "augmentation.wobble=2").unwrap_err().contains("wobble"));
-        assert!(with_setting(&config, "epochs").is_err());
-        assert!(with_setting(&config, "epochs=many").is_err());
-    }
 }

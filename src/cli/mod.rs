@@ -3,6 +3,9 @@
 mod convert;
 mod evaluate;
 mod inspect;
+mod pretrain;
+mod quantized;
+mod setting;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Evaluate(evaluate::EvaluateArgs),
     Convert(convert::Convert),
+    Pretrain(pretrain::Pretrain),
     /// Serve the built page on this machine, and coordinate federations.
     #[cfg(feature = "coordinator")]
     #[command(args_override_self = true)]
@@ -42,6 +46,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse_from(arguments).command {
         Command::Inspect(inspect) => inspect.run(),
         Command::Convert(convert) => convert.run(),
+        Command::Pretrain(pretrain) => pretrain.run(),
         Command::Evaluate(args) => evaluate::evaluate(&args).map_err(Into::into),
         #[cfg(feature = "coordinator")]
         Command::Serve(options) => crate::coordinator::serve(options).map(|()| String::new()).map_err(Into::into),

@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
+use super::Origin;
+
 /// Same for every answer. The first two make the page cross-origin isolated, which shared memory (wasm threads) needs.
 const ALWAYS: [(HeaderName, HeaderValue); 5] = [
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
@@ -26,12 +28,13 @@ const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 /// Adds the headers that an answer needs.
 pub(super) struct Policy {
     index: PathBuf,
+    weights_from: Vec<Origin>,
 }
 
 impl Policy {
-    /// `dir` is the folder of the page.
-    pub fn new(dir: &Path) -> Self {
-        Self { index: dir.join("index.html") }
+    /// `dir` is the folder of the page; weights may also be fetched from `weights_from`.
+    pub fn new(dir: &Path, weights_from: &[Origin]) -> Self {
+        Self { index: dir.join("index.html"), weights_from: weights_from.to_vec() }
     }
 
     /// `path` is the path of the request.
@@ -48,7 +51,7 @@ impl Policy {
         // A worker takes its policy from its own script, the page from its html.
         if is_html || name.ends_with(".js") {
             let inline = if is_html { self.inline_scripts().await } else { Vec::new() };
-            if let Ok(policy) = HeaderValue::try_from(content_security_policy(&inline)) {
+            if let Ok(policy) = HeaderValue::try_from(content_security_policy(&inline, &self.weights_from)) {
                 headers.insert(header::CONTENT_SECURITY_POLICY, policy);
             }
         }
@@ -61,14 +64,16 @@ impl Policy {
     }
 }
 
-/// Only files of this server run, load and receive anything: a scene cannot leave the machine.
+/// Only files of this server run, load and receive anything: a scene cannot leave the machine. Whoever runs the server may name
+/// others that weights are fetched from.
 ///
 /// `wasm-unsafe-eval` lets WebAssembly compile and nothing else; `blob:` serves downloads, pictures and workers made in the tab;
 /// inline styles are what the plots use.
-fn content_security_policy(inline_script_hashes: &[String]) -> String {
+fn content_security_policy(inline_script_hashes: &[String], weights_from: &[Origin]) -> String {
     let hashes: String = inline_script_hashes.iter().map(|hash| format!(" 'sha256-{hash}'")).collect();
+    let others: String = weights_from.iter().map(|origin| format!(" {origin}")).collect();
     format!(
-        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'{hashes}; worker-src 'self' blob:; connect-src 'self' blob:; \
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'{hashes}; worker-src 'self' blob:; connect-src 'self' blob:{others}; \
          img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; font-src 'self'; manifest-src 'self'; \
          base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
     )
@@ -120,9 +125,11 @@ mod tests {
 
     #[test]
     fn the_policy_lets_nothing_out() {
-        let policy = content_security_policy(&["abc=".into()]);
+        let policy = content_security_policy(&["abc=".into()], &[]);
         assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval' 'sha256-abc=';"));
         assert!(policy.contains("connect-src 'self' blob:;") && policy.starts_with("default-src 'none';"));
         assert!(!policy.contains("http"), "{policy}");
+        let policy = content_security_policy(&[], &["https://weights.example".parse().unwrap()]);
+        assert!(policy.contains("connect-src 'self' blob: https://weights.example;"), "{policy}");
     }
 }

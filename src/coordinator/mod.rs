@@ -35,6 +35,7 @@ mod headers;
 mod limits;
 pub mod machine;
 mod metrics;
+mod origin;
 mod page;
 mod runner;
 mod service;
@@ -59,6 +60,7 @@ use connections::ConnectionLimits;
 use store::{Folder, Log, RedbLog};
 use tokens::{Claim, Token};
 
+pub use origin::Origin;
 pub use page::BasePath;
 pub use runner::replay;
 pub use service::{Capacity, Coordinator, Slot, StartError};
@@ -95,6 +97,11 @@ pub struct ServeOptions {
 
     #[command(flatten)]
     pub federation: FederationOptions,
+
+    /// Another server that weights may be fetched from, like https://weights.example; may be given several times. Without it
+    /// the page can reach no server but this one
+    #[arg(long, value_name = "ORIGIN")]
+    pub weights_from: Vec<Origin>,
 }
 
 impl Default for ServeOptions {
@@ -106,6 +113,7 @@ impl Default for ServeOptions {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             base: BasePath::default(),
             federation: FederationOptions::default(),
+            weights_from: Vec::new(),
         }
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn router(options: &ServeOptions) -> Router {
         base: options.base.clone(),
         // `.br` beside a file is written by the release build; what has none is compressed on the way.
         files: ServeDir::new(&options.dir).precompressed_br(),
-        policy: headers::Policy::new(&options.dir),
+        policy: headers::Policy::new(&options.dir, &options.weights_from),
     };
     Router::new().fallback(answer).layer(CompressionLayer::new()).with_state(Arc::new(page))
 }

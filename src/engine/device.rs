@@ -55,21 +55,34 @@ pub use browser::Devices;
 
 #[cfg(target_arch = "wasm32")]
 mod browser {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use burn::tensor::Device;
-    use burn::tensor::wgpu::WgpuSetup;
-    use js_sys::{Function, Promise, Reflect};
+    use burn::tensor::wgpu::{WgpuSetup, wgpu};
+    use js_sys::{Function, Promise};
     use wasm_bindgen::{JsCast, JsValue};
     use wasm_bindgen_futures::JsFuture;
 
     use super::{Adapter, Chosen, DeviceChoice, DeviceInfo, cpu, decide};
-    use crate::kernels::self_test;
+    use crate::engine::browser::get;
+    use crate::engine::clock::now_s;
+    use crate::engine::message::FitLimits;
+    use crate::kernels::quantized::measure;
+    use crate::kernels::{self_test, self_test_frozen};
 
     /// The GPU is opened once in the life of a worker; a worker that lost it is replaced.
     #[derive(Default)]
     pub struct Devices {
-        gpu: RefCell<Option<(Device, WgpuSetup)>>,
+        gpu: RefCell<Option<Gpu>>,
+    }
+
+    struct Gpu {
+        device: Device,
+        setup: WgpuSetup,
+        /// A renderer on the CPU.
+        software: bool,
+        /// The kernels of frozen weights need no test, or have passed it.
+        frozen_trusted: Cell<bool>,
     }
 
     impl Devices {
@@ -97,25 +110,80 @@ mod browser {
         /// Opens the GPU and trusts it only after its kernels have computed what the CPU computes. A software adapter, which
         /// the user has chosen against advice, would take a minute for that.
         async fn open_gpu(&self, software: bool) -> Result<Device, String> {
-            if let Some((device, _)) = &*self.gpu.borrow() {
-                return Ok(device.clone());
+            if let Some(gpu) = &*self.gpu.borrow() {
+                return Ok(gpu.device.clone());
             }
             let opened = Device::wgpu_options().init_with_setup_async().await.map_err(|error| error.to_string())?;
-            let device = opened.0.clone();
+            let (device, setup) = opened;
             if !software {
                 self_test(&device).await.map_err(|error| error.to_string())?;
             }
-            *self.gpu.borrow_mut() = Some(opened);
+            let frozen_trusted = Cell::new(software);
+            *self.gpu.borrow_mut() = Some(Gpu { device: device.clone(), setup, software, frozen_trusted });
             Ok(device)
         }
 
         /// Destroys the GPU device as a driver reset would; false when none is open.
         pub fn destroy_gpu(&self) -> bool {
             let gpu = self.gpu.borrow();
-            if let Some((_, setup)) = &*gpu {
+            if let Some(Gpu { setup, .. }) = &*gpu {
                 setup.device.destroy();
             }
             gpu.is_some()
+        }
+
+        /// Tests the kernels of frozen weights once, and times which of them suit this GPU.
+        ///
+        /// # Errors
+        /// A sentence when the GPU computes something else than the CPU.
+        pub async fn trust_frozen(&self) -> Result<(), String> {
+            let device = match &*self.gpu.borrow() {
+                Some(gpu) if !gpu.frozen_trusted.get() => gpu.device.clone(),
+                _ => return Ok(()),
+            };
+            self_test_frozen(&device)
+                .await
+                .map_err(|error| format!("this GPU cannot be trusted with frozen weights ({error}); choose the CPU"))?;
+            measure(&device, now_s).await.map_err(|error| format!("this GPU failed ({error}); choose the CPU"))?;
+            if let Some(gpu) = &*self.gpu.borrow() {
+                gpu.frozen_trusted.set(true);
+            }
+            Ok(())
+        }
+
+        /// What the open GPU allows.
+        pub fn limits(&self) -> Option<FitLimits> {
+            let gpu = self.gpu.borrow();
+            let limits = gpu.as_ref()?.setup.device.limits();
+            Some(FitLimits {
+                buffer: Some(limits.max_buffer_size),
+                binding: Some(limits.max_storage_buffer_binding_size),
+                memory: None,
+            })
+        }
+
+        /// Asks the open GPU for so many bytes, in buffers as large as it allows, and gives them back; an error of memory is
+        /// caught, nothing else is disturbed. `None` on a renderer on the CPU, which promises memory that it does not have.
+        pub async fn try_allocation(&self, bytes: u64) -> Option<bool> {
+            const LARGEST: u64 = 256 << 20;
+            let device = self.gpu.borrow().as_ref().filter(|gpu| !gpu.software)?.setup.device.clone();
+            let most = device.limits().max_buffer_size.min(LARGEST);
+            let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+            let mut buffers = Vec::new();
+            let mut left = bytes;
+            while left > 0 {
+                let size = left.min(most).next_multiple_of(4);
+                buffers.push(device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("trial"),
+                    size,
+                    usage: wgpu::BufferUsages::STORAGE,
+                    mapped_at_creation: false,
+                }));
+                left = left.saturating_sub(size);
+            }
+            let error = scope.pop().await;
+            buffers.iter().for_each(wgpu::Buffer::destroy);
+            Some(error.is_none())
         }
     }
 
@@ -142,10 +210,6 @@ mod browser {
         let renderer =
             ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|known| lower.contains(known));
         Some(Adapter { software: renderer || fallback(&info) || fallback(&adapter), name })
-    }
-
-    fn get(object: &JsValue, key: &str) -> Option<JsValue> {
-        Reflect::get(object, &JsValue::from_str(key)).ok().filter(|value| !value.is_undefined() && !value.is_null())
     }
 }
 

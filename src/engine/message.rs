@@ -4,12 +4,20 @@
 //! the bytes as `{ bytes, files }`, because they cannot be encoded. The worker posts [`Event::Ready`] when it can listen;
 //! whatever is posted before that is lost.
 
+mod weights;
+
 use serde::{Deserialize, Serialize};
 
 use crate::labels::{Accuracy, Class, LabelMap, Split};
 use crate::scene::{OpenOptions, SceneInfo, Variable};
 pub use crate::train::ModelInfo;
 use crate::train::TrainConfig;
+use crate::weights::Quantization;
+pub use weights::{
+    CachedWeights, CatalogueEntry, DeviceBytes, Fit, FitLimits, FitPurpose, FitQuestion, FitSuggestion, FitVerdict,
+    FitWeights, LoadWeights, MemoryUse, Quota, WeightsChoice, WeightsDropped, WeightsFrom, WeightsInspected,
+    WeightsLoaded, WeightsPhase, WeightsProgress, WeightsShelf, WeightsSummary,
+};
 
 /// A number that the page chooses; events that answer a request carry it back.
 pub type RequestId = u32;
@@ -74,6 +82,32 @@ pub enum Command {
     ExportEnvi {
         labels: LabelMap,
     },
+    /// What weights are kept and shipped; answered by [`Event::WeightsShelf`].
+    ListWeights,
+    /// Read the headers of the weights files sent beside this message; answered by [`Event::WeightsInspected`].
+    InspectWeights {
+        /// For the report; every choice gets its size and fit.
+        quantization: Quantization,
+        complete: bool,
+        config: Box<TrainConfig>,
+        classes: usize,
+        purpose: FitPurpose,
+    },
+    /// Convert, download or open weights and make them the current ones; a job, answered by [`Event::WeightsProgress`],
+    /// [`Event::WeightsLoaded`] and [`Event::JobFinished`].
+    LoadWeights(LoadWeights),
+    /// Let go of the current weights and free what they take; answered by [`Event::WeightsDropped`].
+    DropWeights,
+    /// Remove an entry of the cache; answered by [`Event::WeightsShelf`].
+    DeleteWeights {
+        id: String,
+    },
+    /// Remove all entries of the cache; answered by [`Event::WeightsShelf`].
+    ClearWeights,
+    /// Whether the chosen device can carry weights; answered by [`Event::Fit`].
+    AskFit(Box<FitQuestion>),
+    /// What the engine holds; answered by [`Event::Memory`].
+    AskMemory,
     /// Run the benchmark page's cases; answered by [`Event::BenchResult`] each and [`Event::JobFinished`].
     Bench(Vec<BenchCase>),
     /// For tests: destroy the GPU device, as a driver reset would.
@@ -83,7 +117,7 @@ pub enum Command {
 impl Command {
     /// True for what runs long beside other commands: one at a time, and it hears `Pause`, `Resume`, `Cancel`.
     pub fn is_job(&self) -> bool {
-        matches!(self, Command::Train(_) | Command::Map { .. } | Command::Bench(_))
+        matches!(self, Command::Train(_) | Command::Map { .. } | Command::Bench(_) | Command::LoadWeights(_))
     }
 }
 
@@ -115,6 +149,8 @@ pub struct TrainJob {
     pub classes: Vec<Class>,
     /// Run i uses `splits[i]` and the seed `config.seed + i`.
     pub splits: Vec<Split>,
+    /// Start from the current weights (see [`Command::LoadWeights`]); size, patch and embedded components become theirs.
+    pub pretrained: bool,
     /// Resume the first unfinished run from here.
     pub resume: Option<Checkpoint>,
     /// Runs already finished before the interruption: skip as many splits.
@@ -175,11 +211,24 @@ pub enum Event {
         mime: String,
         bytes: serde_bytes::ByteBuf,
     },
-    ModelOpened(ModelInfo),
+    ModelOpened(Box<ModelInfo>),
     BenchResult(BenchResult),
+    WeightsShelf(Box<WeightsShelf>),
+    WeightsInspected(Box<WeightsInspected>),
+    WeightsProgress(WeightsProgress),
+    WeightsLoaded(Box<WeightsLoaded>),
+    WeightsDropped(WeightsDropped),
+    Fit(Box<Fit>),
+    Memory(MemoryUse),
     /// The GPU is gone. The page restarts the worker and resumes from the last checkpoint.
     DeviceLost {
         reason: String,
+    },
+    /// The GPU has no memory left and the engine is about to stop. The page restarts the worker; resuming the job would only
+    /// repeat it.
+    OutOfMemory {
+        /// For people: what happened and what can be done.
+        message: String,
     },
     /// The engine hit a bug and is about to stop. The page restarts the worker and resumes like after a lost device.
     Crashed {
@@ -314,6 +363,14 @@ pub enum BenchCase {
     FullAttentionBlock,
     NanoForward,
     BaseForward,
+    #[serde(rename = "nano_forward_q8_0")]
+    NanoForwardQ8,
+    #[serde(rename = "nano_forward_q4_0")]
+    NanoForwardQ4,
+    #[serde(rename = "base_forward_q8_0")]
+    BaseForwardQ8,
+    #[serde(rename = "base_forward_q4_0")]
+    BaseForwardQ4,
     /// Tiny on a 32 × 32 × 8 tile, small enough for software adapters.
     TinyForward,
 }

@@ -2,6 +2,8 @@
 
 pub mod message;
 
+#[cfg(all(feature = "engine", target_arch = "wasm32"))]
+mod browser;
 #[cfg(feature = "model")]
 mod clock;
 #[cfg(all(feature = "engine", target_arch = "wasm32"))]
@@ -11,11 +13,17 @@ mod control;
 #[cfg(feature = "model")]
 mod device;
 #[cfg(feature = "model")]
+pub mod fit;
+#[cfg(feature = "model")]
 mod jobs;
+#[cfg(feature = "model")]
+pub mod memory;
 #[cfg(feature = "model")]
 mod render;
 #[cfg(feature = "model")]
 mod session;
+#[cfg(feature = "model")]
+mod weights;
 #[cfg(all(feature = "engine", target_arch = "wasm32"))]
 pub mod worker;
 
@@ -23,3 +31,5 @@ pub mod worker;
 pub use constructors::run_constructors;
 #[cfg(feature = "model")]
 pub use session::{Outbox, Session};
+#[cfg(feature = "model")]
+pub use weights::Shelf;

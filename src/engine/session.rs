@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::control::Control;
-use super::message::{Command, DeviceChoice, Event, Failure, Reply, Request, RequestId, SceneOpened};
+use super::message::{Command, DeviceChoice, Event, Failure, FitLimits, Reply, Request, RequestId, SceneOpened};
 use super::render::Renderer;
+use super::weights::{Current, Shelf};
 use super::{device, jobs};
 use crate::labels::{self, LabelMap, SplitFile};
 use crate::scene::{self, Cube, OpenOptions, SceneError, SharedSource, Window};
@@ -39,6 +40,9 @@ pub(super) struct State {
     pub cube: Option<Rc<dyn Cube>>,
     pub model: Option<Rc<TrainedModel>>,
     pub chosen: Option<device::Chosen>,
+    /// What a training may start from.
+    pub weights: Option<Rc<Current>>,
+    shelf: Option<Rc<Shelf>>,
     renderer: Renderer,
 }
 
@@ -59,6 +63,13 @@ impl Session {
             #[cfg(target_arch = "wasm32")]
             devices: Default::default(),
         }
+    }
+
+    /// The same with a place for weights, for tests.
+    pub fn with_shelf(outbox: Rc<dyn Outbox>, shelf: Shelf) -> Self {
+        let session = Self::new(outbox);
+        session.state.borrow_mut().shelf = Some(Rc::new(shelf));
+        session
     }
 
     /// Carries out one request; every request is answered, if only with [`Event::Failed`].
@@ -141,7 +152,7 @@ impl Session {
                 let model = TrainedModel::from_bytes(&bytes)?;
                 let info = model.info();
                 self.state.borrow_mut().model = Some(Rc::new(model));
-                self.post(id, Event::ModelOpened(info));
+                self.post(id, Event::ModelOpened(Box::new(info)));
             }
             Command::ExportEnvi { labels } => {
                 let cube = self.cube()?;
@@ -152,6 +163,16 @@ impl Session {
                 }
             }
             Command::Bench(cases) => jobs::bench(self, id, cases).await?,
+            Command::ListWeights => self.list_weights(id).await?,
+            Command::InspectWeights { quantization, complete, config, classes, purpose } => {
+                self.inspect_weights(id, files, (quantization, complete), (&config, classes, purpose)).await?;
+            }
+            Command::LoadWeights(load) => jobs::load(self, id, load, files).await?,
+            Command::DropWeights => self.drop_weights(id)?,
+            Command::DeleteWeights { id: entry } => self.delete_weights(id, Some(&entry)).await?,
+            Command::ClearWeights => self.delete_weights(id, None).await?,
+            Command::AskFit(question) => self.answer_fit(id, &question).await?,
+            Command::AskMemory => self.answer_memory(id),
             Command::DestroyDevice => self.destroy_device()?,
         }
         Ok(())
@@ -185,6 +206,16 @@ impl Session {
         self.state.borrow().model.clone().ok_or_else(|| "there is no model yet; train one or open a model file".into())
     }
 
+    /// The current model, joined with the current weights if it is an adapter that was opened without them.
+    pub(super) fn whole_model(&self) -> Result<Rc<TrainedModel>, Refusal> {
+        let model = self.model()?;
+        let base = self.state.borrow().weights.as_ref().map(|current| current.pretrained.clone());
+        let Some(base) = base.filter(|_| model.missing_base().is_some()) else { return Ok(model) };
+        let model = Rc::new((*model).clone().with_base(base)?);
+        self.state.borrow_mut().model = Some(model.clone());
+        Ok(model)
+    }
+
     /// The chosen device, choosing by itself on first use.
     pub(super) async fn chosen(&self) -> Result<device::Chosen, Refusal> {
         let chosen = self.state.borrow().chosen.clone();
@@ -194,6 +225,18 @@ impl Session {
                 let chosen = self.select_device(DeviceChoice::Auto).await?;
                 self.state.borrow_mut().chosen = Some(chosen.clone());
                 Ok(chosen)
+            }
+        }
+    }
+
+    /// Where weights are kept and come from; opened on first use.
+    pub(super) async fn shelf(&self) -> Rc<Shelf> {
+        let shelf = self.state.borrow().shelf.clone();
+        match shelf {
+            Some(shelf) => shelf,
+            None => {
+                let shelf = Rc::new(Shelf::open().await);
+                self.state.borrow_mut().shelf.get_or_insert(shelf).clone()
             }
         }
     }
@@ -208,6 +251,40 @@ impl Session {
     async fn select_device(&self, choice: DeviceChoice) -> Result<device::Chosen, Refusal> {
         let (_, reason) = device::decide(choice, None)?;
         Ok(device::cpu(choice, reason))
+    }
+
+    /// The limits of the open GPU, where they are known better than by its allocator.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn gpu_limits(&self) -> Option<FitLimits> {
+        self.devices.limits()
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn gpu_limits(&self) -> Option<FitLimits> {
+        None
+    }
+
+    /// Asks the open GPU for so many bytes and gives them back at once; `None` where there is none to ask.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) async fn try_allocation(&self, bytes: u64) -> Option<bool> {
+        self.devices.try_allocation(bytes).await
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) async fn try_allocation(&self, _bytes: u64) -> Option<bool> {
+        None
+    }
+
+    /// Frozen weights are multiplied by kernels of their own: a GPU is trusted with them once it has computed what the CPU
+    /// computes.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) async fn trust_frozen(&self) -> Result<(), Refusal> {
+        Ok(self.devices.trust_frozen().await?)
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) async fn trust_frozen(&self) -> Result<(), Refusal> {
+        Ok(())
     }
 
     #[cfg(target_arch = "wasm32")]

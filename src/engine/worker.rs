@@ -4,14 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{Blob, DedicatedWorkerGlobalScope, File, FileReaderSync, MessageEvent};
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
+use super::browser::BlobSource;
 use super::message::{Event, Failure, Reply, Request};
 use super::session::{Outbox, Session};
-use crate::scene::{SharedSource, Source, SourceError, check_range};
+use crate::scene::SharedSource;
 
 /// Starts listening. Called once from the worker's `main`.
 pub fn start() {
@@ -66,6 +67,11 @@ impl Mailbox {
     }
 }
 
+/// What wgpu says when the GPU gives no memory; the panic carries it.
+const NO_MEMORY: &str = "Out of Memory";
+const EXPLAINED: &str = "The GPU has no memory left for this. Choose a smaller tile, size or quantisation, close other pages that \
+                         use the GPU, or choose the CPU; labels and finished models are safe.";
+
 /// A panic stops WebAssembly for good: say so first, so that the page can replace the worker.
 fn report_panics(outbox: Rc<Posting>) {
     // The hook must be Send; the worker has one thread, so a wrapper that says so is sound here.
@@ -75,7 +81,12 @@ fn report_panics(outbox: Rc<Posting>) {
     unsafe impl Sync for OneThread {}
     impl OneThread {
         fn post(&self, message: String) {
-            self.0.post(Reply { id: None, event: Event::Crashed { message } });
+            let event = if message.contains(NO_MEMORY) {
+                Event::OutOfMemory { message: EXPLAINED.to_owned() }
+            } else {
+                Event::Crashed { message }
+            };
+            self.0.post(Reply { id: None, event });
         }
     }
     let outbox = OneThread(outbox);
@@ -114,48 +125,7 @@ fn decode(data: &JsValue) -> Result<(Request, Vec<SharedSource>), String> {
         .map_err(|error| format!("the engine did not understand a message ({error}); reload the page"))?;
     let mut files: Vec<SharedSource> = Vec::new();
     for file in field("files").dyn_into::<Array>().unwrap_or_default().iter() {
-        let file: File =
-            file.dyn_into().map_err(|_: JsValue| "the engine got something that is not a file".to_owned())?;
-        let reader = FileReaderSync::new().map_err(|error| describe(&error))?;
-        files.push(Rc::new(BlobSource { name: file.name(), len: file.size() as u64, blob: file.into(), reader }));
+        files.push(Rc::new(BlobSource::new(file, None)?));
     }
     Ok((request, files))
-}
-
-/// A dropped file, read slice by slice. `FileReaderSync` exists only in workers, which is why the engine lives in one.
-struct BlobSource {
-    name: String,
-    len: u64,
-    blob: Blob,
-    reader: FileReaderSync,
-}
-
-impl Source for BlobSource {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), SourceError> {
-        check_range(self, offset, buf.len())?;
-        let fail = |error: JsValue| SourceError::Read { name: self.name.clone(), reason: describe(&error) };
-        // Offsets are below 2^53: a File's size is a JavaScript number.
-        let end = offset + buf.len() as u64;
-        let slice = self.blob.slice_with_f64_and_f64(offset as f64, end as f64).map_err(fail)?;
-        let bytes = Uint8Array::new(&self.reader.read_as_array_buffer(&slice).map_err(fail)?.into());
-        if bytes.length() as usize != buf.len() {
-            return Err(fail(JsValue::from_str("the file changed while it was read")));
-        }
-        bytes.copy_to(buf);
-        Ok(())
-    }
-}
-
-/// The message of a thrown value.
-fn describe(error: &JsValue) -> String {
-    let message = error.dyn_ref::<Object>().and_then(|object| Reflect::get(object, &"message".into()).ok());
-    message.and_then(|message| message.as_string()).unwrap_or_else(|| format!("{error:?}"))
 }

@@ -25,6 +25,15 @@ pub fn input_access() -> &'static str {
     if cfg!(target_family = "wasm") { "read" } else { "read_write" }
 }
 
+/// Does a processor pretend to be a GPU? Barriers and workgroup memory then cost far more than they save.
+pub fn is_software(client: &Client) -> bool {
+    let properties = client.properties();
+    let name = properties.identity.name.to_lowercase();
+    // A browser may keep the name to itself; SwiftShader's subgroups of 4 no hardware has.
+    ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|known| name.contains(known))
+        || properties.hardware.plane_size_max <= 4
+}
+
 /// The tensor in row-major order, copied only when it is not already.
 pub fn dense(tensor: CubeTensor) -> CubeTensor {
     assert_eq!(tensor.dtype(), DType::F32, "the kernels take float32 tensors");

@@ -6,7 +6,7 @@
 
 use super::full_attention::full_attention;
 use super::quantized::{Activation, QuantizedMatrix, WeightKind, quantized_linear};
-use super::{SamplingShape, gelu, reference, sparse_sampling_attention};
+use super::{SamplingShape, gelu, layer_norm, reference, sparse_sampling_attention};
 use burn::tensor::{Device, Tensor, TensorData};
 use thiserror::Error;
 
@@ -38,6 +38,7 @@ const TOLERANCE: f64 = 1e-4;
 /// When a result cannot be read or is wrong: the device must not be used.
 pub async fn self_test(device: &Device) -> Result<(), SelfTestError> {
     check_gelu(device).await?;
+    check_norm(device).await?;
     // Rows read four floats at a time, and rows read float by float.
     for head_dim in [8, 3] {
         check(device, SamplingShape { batch: 1, heads: 2, rows: 3, cols: 4, head_dim, points: 5 }).await?;
@@ -123,6 +124,25 @@ async fn check_gelu(device: &Device) -> Result<(), SelfTestError> {
     let wide = |data: Vec<f32>| data.into_iter().map(f64::from).collect::<Vec<_>>();
     compare("the output of GELU", Some(y), &wide(gelu::forward(&data))).await?;
     compare("the gradient of GELU", x.grad(&grads), &wide(gelu::backward(&data, &vec![1.0; data.len()]))).await
+}
+
+async fn check_norm(device: &Device) -> Result<(), SelfTestError> {
+    let run = |device: &Device| {
+        let device = device.clone().autodiff();
+        let tensor = |data: Vec<f32>, shape: [usize; 2]| Tensor::<2>::from_data(TensorData::new(data, shape), &device);
+        let x = tensor(wave(3 * 70, 1.9, 3.0), [3, 70]).require_grad();
+        let gamma = Tensor::<1>::from_floats(wave(70, 0.7, 1.0).as_slice(), &device).require_grad();
+        let beta = Tensor::<1>::from_floats(wave(70, 1.3, 1.0).as_slice(), &device);
+        let y = layer_norm(x.clone(), gamma.clone(), beta, 1e-6);
+        let grads = (y.clone() * tensor(wave(3 * 70, 0.4, 1.0), [3, 70])).sum().backward();
+        (y, x.grad(&grads), gamma.grad(&grads))
+    };
+    let ((y, x, gamma), (expected_y, expected_x, expected_gamma)) = (run(device), run(&Device::flex()));
+    compare("the output of layer norm", Some(y), &read(expected_y).await?).await?;
+    let missing = || SelfTestError::Failed("a gradient of layer norm is missing".to_owned());
+    compare("the gradient of layer norm", x, &read(expected_x.ok_or_else(missing)?).await?).await?;
+    let expected = read(expected_gamma.ok_or_else(missing)?).await?;
+    compare("the gradient of layer norm's gain", gamma, &expected).await
 }
 
 /// What the CPU computes.

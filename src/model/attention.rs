@@ -2,12 +2,12 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
 
 use super::config::Config;
 use super::parameters::{Builder, ParameterError};
 use super::pass::Pass;
 use super::projection::Projection;
+use crate::kernels::full_attention::full_attention;
 use crate::kernels::sparse_sampling_attention;
 
 /// How the rows of a `[B * N, D]` matrix of tokens lie: samples, then token rows, then token columns.
@@ -79,10 +79,7 @@ impl Attention {
     fn attend(&self, qkv: Tensor<2>, tokens: Tokens) -> Tensor<2> {
         let [q, k, v] = self.split(qkv, tokens); // [B, H, N, d] each
         let [batch, heads, count, width] = q.dims();
-        let q = q.mul_scalar((width as f64).powf(-0.5));
-        let weights = softmax(q.matmul(k.swap_dims(2, 3)), 3); // [B, H, N, N]
-        let mixed = weights.matmul(v); // [B, H, N, d]
-        mixed.swap_dims(1, 2).reshape([batch * count, heads * width]) // [B * N, D]
+        full_attention(q, k, v).reshape([batch * count, heads * width]) // [B * N, D]
     }
 
     /// Every query attends to P samples of its own choice.

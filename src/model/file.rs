@@ -28,6 +28,11 @@ impl<'a> SafetensorsSource<'a> {
         Ok(Self { file, taken: HashSet::new() })
     }
 
+    /// Does the file have this parameter?
+    pub fn holds(&self, name: &str) -> bool {
+        self.file.tensor(name).is_ok()
+    }
+
     /// Checks that nothing is left in the file but what the official network never uses.
     ///
     /// # Errors
@@ -114,14 +119,14 @@ impl View for &NamedValues {
 }
 
 impl HyperSigma {
-    /// All parameters in official order, shape and name. Reads the device once.
+    /// All parameters that are trained in official order, shape and name. Reads the device once.
     ///
     /// # Errors
     /// [`SaveError::Device`] when the device fails.
     pub async fn values(&self) -> Result<Vec<NamedValues>, SaveError> {
-        let mut reading = Reading::new(None);
+        let mut reading = Reading::new(None, self.parameters());
         self.visit(&mut reading);
-        reading.finish(self.parameters()).await
+        reading.finish().await
     }
 
     /// The gradients of all parameters that have one, like [`HyperSigma::values`].
@@ -129,9 +134,9 @@ impl HyperSigma {
     /// # Errors
     /// [`SaveError::Device`] when the device fails.
     pub async fn gradients(&self, gradients: &Gradients) -> Result<Vec<NamedValues>, SaveError> {
-        let mut reading = Reading::new(Some(gradients));
+        let mut reading = Reading::new(Some(gradients), self.parameters());
         self.visit(&mut reading);
-        reading.finish(self.parameters()).await
+        reading.finish().await
     }
 
     /// The network as a safetensors file under official names, `metadata` in its header.
@@ -175,21 +180,24 @@ impl HyperSigma {
 /// Collects tensors and reads them in one go.
 struct Reading<'a> {
     gradients: Option<&'a Gradients>,
+    table: &'a [Parameter],
+    wanted: HashSet<ParamId>,
     transaction: Transaction,
     ids: Vec<ParamId>,
 }
 
 impl<'a> Reading<'a> {
-    fn new(gradients: Option<&'a Gradients>) -> Self {
-        Self { gradients, transaction: Transaction::default(), ids: Vec::new() }
+    fn new(gradients: Option<&'a Gradients>, table: &'a [Parameter]) -> Self {
+        let wanted = table.iter().map(|parameter| parameter.id).collect();
+        Self { gradients, table, wanted, transaction: Transaction::default(), ids: Vec::new() }
     }
 
-    async fn finish(self, table: &[Parameter]) -> Result<Vec<NamedValues>, SaveError> {
+    async fn finish(self) -> Result<Vec<NamedValues>, SaveError> {
         let device = |error: &dyn std::fmt::Display| SaveError::Device(error.to_string());
         let read = self.transaction.execute_async().await.map_err(|error| device(&error))?;
         let mut read: HashMap<ParamId, TensorData> = self.ids.into_iter().zip(read).collect();
         let mut all = Vec::with_capacity(read.len());
-        for parameter in table {
+        for parameter in self.table {
             let Some(data) = read.remove(&parameter.id) else { continue };
             let values = data.as_slice::<f32>().map_err(|error| device(&error))?.to_vec();
             let (name, shape) = (parameter.name.clone(), parameter.shape.clone());
@@ -201,6 +209,9 @@ impl<'a> Reading<'a> {
 
 impl ModuleVisitor for Reading<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.wanted.contains(&param.id) {
+            return;
+        }
         let tensor = match self.gradients {
             None => param.val().inner(),
             Some(gradients) => match param.val().grad(gradients) {

@@ -19,15 +19,20 @@ impl Initializer {
     pub fn new(seed: u64) -> Self {
         Self { seed, fan_in: 1 }
     }
+
+    /// The parameter `name` comes from elsewhere; a bias behind it may not.
+    pub fn skip(&mut self, name: &str, shape: &[usize]) {
+        if name.ends_with(".weight") {
+            self.fan_in = shape.iter().skip(1).product();
+        }
+    }
 }
 
 impl ParameterSource for Initializer {
     fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ParameterError> {
         let len = shape.iter().product();
         let mut random = ChaCha8Rng::seed_from_u64(self.seed ^ fnv1a(name));
-        if name.ends_with(".weight") {
-            self.fan_in = shape.iter().skip(1).product();
-        }
+        self.skip(name, shape);
         let values = match rule(name) {
             Rule::Zero => vec![0.0; len],
             Rule::One => vec![1.0; len],
@@ -53,14 +58,20 @@ enum Rule {
 }
 
 /// Linear layers of the encoders: normal with standard deviation 0.02, bias 0; the two that write into the residual
-/// stream of block i are divided by √(2 (i + 1)). Norms: 1 and 0. Convolutions and the heads: PyTorch's default.
+/// stream of block i are divided by √(2 (i + 1)). Norms: 1 and 0. Convolutions and the heads: PyTorch's default, and so the
+/// first matrix of an adapter (LoRA as PEFT starts it); the second is 0, so that it starts without effect.
 fn rule(name: &str) -> Rule {
     const STD: f64 = 0.02;
+    if name.ends_with(".mask_token") {
+        return Rule::Normal { scale: STD };
+    }
     let Some(rest) = name.strip_prefix("spat_encoder.").or_else(|| name.strip_prefix("spec_encoder.")) else {
         return Rule::Uniform;
     };
     let parts: Vec<&str> = rest.split('.').collect();
     match parts[..] {
+        [.., "lora_A", "weight"] => Rule::Uniform,
+        [.., "lora_B", "weight"] => Rule::Zero,
         ["pos_embed"] => Rule::Normal { scale: STD },
         ["blocks", _, "norm1" | "norm2", "weight"] | ["norm", "weight"] => Rule::One,
         ["blocks", index, "attn", "proj", "weight"] | ["blocks", index, "mlp", "fc2", "weight"] => {

@@ -22,6 +22,8 @@ pub use resize::resize_position_table;
 #[cfg(feature = "model")]
 mod attention;
 #[cfg(feature = "model")]
+mod autoencoder;
+#[cfg(feature = "model")]
 mod block;
 #[cfg(feature = "model")]
 mod classification;
@@ -48,6 +50,10 @@ mod projection;
 #[cfg(feature = "model")]
 mod pyramid;
 #[cfg(feature = "model")]
+mod quantizing;
+#[cfg(feature = "model")]
+mod recompute;
+#[cfg(feature = "model")]
 mod segmentation;
 #[cfg(feature = "model")]
 mod sem;
@@ -61,6 +67,7 @@ mod upsample;
 #[cfg(feature = "model")]
 pub use {
     attention::{Attention, Tokens},
+    autoencoder::{Autoencoder, Mask},
     block::Block,
     file::{NamedValues, SafetensorsSource, SaveError},
     formula::Formula,
@@ -68,5 +75,6 @@ pub use {
     network::{HyperSigma, ModelError},
     parameters::{Builder, Layout, Parameter, ParameterError, ParameterSource, StoredWeights},
     pass::{Intermediate, Pass, Trace},
+    quantizing::Quantizing,
     upsample::{Upsample, adaptive_average},
 };

@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use thiserror::Error;
 
+use super::autoencoder::Cover;
 use super::classification::ClassificationHead;
 use super::config::{Config, ConfigError, Task};
 use super::file::{NamedValues, SafetensorsSource};
@@ -13,6 +14,7 @@ use super::init::Initializer;
 use super::names;
 use super::parameters::{Builder, Parameter, ParameterError, ParameterSource};
 use super::pass::Pass;
+use super::pyramid::Feature;
 use super::segmentation::SegmentationHead;
 use super::sem::SpectralEnhancement;
 use super::spatial::SpatialEncoder;
@@ -30,8 +32,8 @@ pub enum ModelError {
 /// The whole network.
 #[derive(Module, Debug)]
 pub struct HyperSigma {
-    spatial: SpatialEncoder,
-    spectral: SpectralEncoder,
+    pub(super) spatial: SpatialEncoder,
+    pub(super) spectral: SpectralEncoder,
     enhancement: SpectralEnhancement,
     head: Head,
     #[module(skip)]
@@ -94,11 +96,22 @@ impl HyperSigma {
         Ok(network)
     }
 
+    /// For masked autoencoding: one tile `[1, C, H, W]` → tokens of the spatial encoder, and what they stand for.
+    pub(super) fn spatial_tokens(&self, x: Tensor<4>, cover: &Cover) -> (Tensor<2>, Tensor<2>) {
+        self.spatial.covered(x, cover)
+    }
+
+    /// For masked autoencoding: one tile `[1, C, H, W]` → tokens of the spectral encoder, and what they stand for.
+    pub(super) fn spectral_tokens(&self, x: Tensor<4>, cover: &Cover) -> (Tensor<2>, Tensor<2>) {
+        self.spectral.covered(x, cover)
+    }
+
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The table of all parameters, in the order of [`names::live`] and of a walk through the module.
+    /// The table of all parameters that are trained, in the order of [`names::live`] and of a walk through the module;
+    /// adapters stand behind the projection that they adapt.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }
@@ -116,12 +129,17 @@ impl HyperSigma {
     /// The forward pass with the noise of training, or with a trace.
     pub fn forward_with(&self, x: Tensor<4>, pass: &mut Pass) -> Tensor<4> {
         let spectrum = self.spectral.forward(x.clone(), pass); // [B, T]
-        let factors = self.enhancement.forward(spectrum, pass); // 4 × [B, D] or [B, 128], deepest first
         let features = self.spatial.forward(x, pass); // 4 features, shallowest first
+        self.classify(spectrum, &features, pass)
+    }
+
+    /// Spectral tokens `[B, T]` and four features, shallowest first → logits.
+    pub(super) fn classify(&self, spectrum: Tensor<2>, features: &[Feature], pass: &mut Pass) -> Tensor<4> {
+        let factors = self.enhancement.forward(spectrum, pass); // 4 × [B, D] or [B, 128], deepest first
         match &self.head {
-            Head::Segmentation(head) => head.forward(&features, &factors, pass), // [B, K, H, W]
+            Head::Segmentation(head) => head.forward(features, &factors, pass), // [B, K, H, W]
             Head::Classification(head) => {
-                let logits = head.forward(&features, &factors, pass); // [B, K]
+                let logits = head.forward(features, &factors, pass); // [B, K]
                 let [batch, classes] = logits.dims();
                 logits.reshape([batch, classes, 1, 1])
             }

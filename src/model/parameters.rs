@@ -34,6 +34,16 @@ pub trait ParameterSource {
     fn stored(&mut self, _name: &str, _shape: [usize; 2]) -> Result<Option<StoredWeights>, ParameterError> {
         Ok(None)
     }
+
+    /// Does training change the parameter `name`? What it does not change is in no table.
+    fn trains(&self, _name: &str) -> bool {
+        true
+    }
+
+    /// Rank r and factor α / r of the adapter of the projection `name`; `None`, the default, where it has none.
+    fn low_rank(&self, _name: &str) -> Option<(usize, f64)> {
+        None
+    }
 }
 
 /// A matrix as a file holds it, row by row.
@@ -61,6 +71,8 @@ pub enum ParameterError {
     Stored { name: String, error: MatrixError },
     #[error("the file holds {name}, which this network does not have")]
     Unexpected { name: String },
+    #[error("{name} cannot be had: {reason}")]
+    Source { name: String, reason: String },
 }
 
 /// How a parameter lies in the network compared with its official shape.
@@ -72,7 +84,7 @@ pub enum Layout {
     Transposed,
 }
 
-/// One trainable parameter.
+/// One parameter that is trained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     /// The key of the official state dict.
@@ -182,6 +194,11 @@ impl<'a> Builder<'a> {
         matrix.map(Some).map_err(|error| ParameterError::Stored { name: name.to_owned(), error })
     }
 
+    /// Rank and factor of the adapter of a projection, if the source wants one.
+    pub fn low_rank(&self, name: &str) -> Option<(usize, f64)> {
+        self.source.low_rank(name)
+    }
+
     fn parameter<const D: usize>(
         &mut self,
         name: String,
@@ -192,7 +209,11 @@ impl<'a> Builder<'a> {
         let values = self.source.values(&name, &shape)?;
         let mut entry = Parameter { name, id: ParamId::new(), shape, layout };
         let values = entry.from_official(values);
-        let param = Param::from_tensor(Tensor::from_data(TensorData::new(values, ours), self.device));
+        let tensor = Tensor::from_data(TensorData::new(values, ours), self.device);
+        if !self.source.trains(&entry.name) {
+            return Ok(Param::initialized(entry.id, tensor));
+        }
+        let param = Param::from_tensor(tensor);
         entry.id = param.id;
         self.table.push(entry);
         Ok(param)

@@ -45,6 +45,16 @@ impl<'a> Pass<'a> {
         Self { trace: Some(trace), ..Self::default() }
     }
 
+    /// The state of the noise, to draw the same again later.
+    pub(super) fn noise(&self) -> Option<ChaCha8Rng> {
+        self.noise.as_deref().cloned()
+    }
+
+    /// A pass that draws what was drawn from this state on.
+    pub(super) fn again(noise: &'a mut Option<ChaCha8Rng>) -> Self {
+        Self { noise: noise.as_mut(), ..Self::default() }
+    }
+
     pub fn is_traced(&self) -> bool {
         self.trace.is_some()
     }

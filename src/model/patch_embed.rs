@@ -25,6 +25,13 @@ impl PatchEmbed {
 
     /// `[B, C, H, W]` → `[B * N, D]`. Pixels past the last whole patch are ignored (SpatViT_fusion.py:314-320).
     pub fn forward(&self, x: Tensor<4>) -> (Tensor<2>, Tokens) {
+        let [batch, _, height, width] = x.dims();
+        let grid = [height / self.patch, width / self.patch];
+        (self.proj.forward(self.patches(x)), Tokens { batch, grid })
+    }
+
+    /// The patches themselves: `[B, C, H, W]` → `[B * N, C * p * p]`.
+    pub(super) fn patches(&self, x: Tensor<4>) -> Tensor<2> {
         let [batch, channels, height, width] = x.dims();
         let p = self.patch;
         let [rows, cols] = [height / p, width / p];
@@ -33,10 +40,8 @@ impl PatchEmbed {
         } else {
             x.slice([0..batch, 0..channels, 0..rows * p, 0..cols * p])
         };
-        let patches = x
-            .reshape([batch, channels, rows, p, cols, p])
+        x.reshape([batch, channels, rows, p, cols, p])
             .permute([0, 2, 4, 1, 3, 5]) // [B, rows, cols, C, p, p]
-            .reshape([batch * rows * cols, channels * p * p]);
-        (self.proj.forward(patches), Tokens { batch, grid: [rows, cols] })
+            .reshape([batch * rows * cols, channels * p * p])
     }
 }

@@ -7,6 +7,9 @@ mod envi;
 pub mod export;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
+/// For pretraining, which is native.
+#[cfg(not(target_arch = "wasm32"))]
+pub mod generated;
 mod geotiff;
 pub(crate) mod inflate;
 mod inspect;

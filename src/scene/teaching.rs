@@ -8,10 +8,10 @@
 
 mod covers;
 mod landscape;
-mod noise;
+pub(super) mod noise;
 mod sensor;
 mod shapes;
-mod spectra;
+pub(super) mod spectra;
 
 use landscape::Cover;
 use sensor::{Ground, observe};

@@ -11,7 +11,7 @@ use super::parameters::{Values, WeightAverage, read, upload, values, with_values
 use super::trainer::{Kept, Progress, Trainer, Validation};
 
 /// Rises whenever [`Checkpoint`] changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
@@ -19,6 +19,8 @@ struct Checkpoint {
     config: TrainConfig,
     /// Of scene cut and labels.
     fingerprint: u64,
+    /// SHA-256 of the weights that the run started from; of them only what is trained is here.
+    base: Option<String>,
     progress: Progress,
     steps: u32,
     weights: Numbers,
@@ -29,10 +31,10 @@ struct Checkpoint {
 
 /// Named values as little-endian bytes.
 #[derive(Default, Serialize, Deserialize)]
-struct Numbers(Vec<(String, serde_bytes::ByteBuf)>);
+pub(super) struct Numbers(Vec<(String, serde_bytes::ByteBuf)>);
 
 impl Numbers {
-    fn decode(self) -> Result<BTreeMap<String, Vec<f32>>, TrainError> {
+    pub(super) fn decode(self) -> Result<BTreeMap<String, Vec<f32>>, TrainError> {
         let numbers = |(name, bytes): (String, serde_bytes::ByteBuf)| {
             let (chunks, rest) = bytes.as_chunks::<4>();
             if !rest.is_empty() {
@@ -46,14 +48,14 @@ impl Numbers {
 
 /// Tensors waiting to be read in one go.
 #[derive(Default)]
-struct Pending {
+pub(super) struct Pending {
     names: Vec<String>,
     tensors: Vec<Tensor<1>>,
 }
 
 impl Pending {
     /// Adds tensors; gives their number.
-    fn add(&mut self, values: impl IntoIterator<Item = (String, Tensor<1>)>) -> usize {
+    pub(super) fn add(&mut self, values: impl IntoIterator<Item = (String, Tensor<1>)>) -> usize {
         let before = self.names.len();
         for (name, tensor) in values {
             self.names.push(name);
@@ -61,10 +63,20 @@ impl Pending {
         }
         self.names.len() - before
     }
+
+    /// Reads them and takes them apart again, as many for each as [`add`](Self::add) said.
+    pub(super) async fn read<const N: usize>(self, counts: [usize; N]) -> Result<[Numbers; N], TrainError> {
+        let data = read(self.tensors).await?;
+        let mut named = self.names.into_iter().zip(data).map(|(name, values)| {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            (name, serde_bytes::ByteBuf::from(bytes))
+        });
+        Ok(counts.map(|count| Numbers(named.by_ref().take(count).collect())))
+    }
 }
 
 impl Trainer {
-    /// The run as bytes: weights, moments, running average, best weights and history. Between two epochs only: steps of a
+    /// The run as bytes: trained weights, their moments, running average, best weights and history. Between two epochs only: steps of a
     /// running epoch are not kept and are taken again after [`resume`](Self::resume).
     ///
     /// # Errors
@@ -77,16 +89,12 @@ impl Trainer {
             pending.add(self.average.iter().flat_map(|average| average.values().clone())),
             pending.add(self.kept.iter().flat_map(|kept| kept.values.clone())),
         ];
-        let data = read(pending.tensors).await?;
-        let mut named = pending.names.into_iter().zip(data).map(|(name, values)| {
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            (name, serde_bytes::ByteBuf::from(bytes))
-        });
-        let [weights, moments, average, kept] = counts.map(|count| Numbers(named.by_ref().take(count).collect()));
+        let [weights, moments, average, kept] = pending.read(counts).await?;
         let checkpoint = Checkpoint {
             version: VERSION,
             config: self.config.clone(),
             fingerprint: self.data.fingerprint(),
+            base: self.base().map(|base| base.sha256.clone()),
             progress: self.progress.clone(),
             steps: self.optimizer.steps(),
             weights,
@@ -112,6 +120,9 @@ impl Trainer {
         let checkpoint: Checkpoint = postcard::from_bytes(bytes).map_err(|_| broken("it is broken"))?;
         if checkpoint.fingerprint != self.data.fingerprint() {
             return Err(broken("it belongs to another scene or other labels"));
+        }
+        if checkpoint.base.as_ref() != self.base().map(|base| &base.sha256) {
+            return Err(broken("it started from other weights"));
         }
         if checkpoint.config != self.config {
             return Err(broken("it was made with other settings"));

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::tuning::{Lora, Tuning};
 use crate::preprocess::FitOptions;
 
 /// The sizes of HyperSIGMA, with the names of the paper, and our own small ones.
@@ -132,6 +133,10 @@ pub struct TrainConfig {
     pub test_time_augmentation: bool,
     /// Places of the tile, within the jitter, over which probabilities are averaged when mapping; at least 1.
     pub test_time_shifts: usize,
+    /// What is trained when the run starts from pretrained weights; a run from random weights trains everything.
+    pub tuning: Tuning,
+    /// Compute each block again on the way back instead of keeping its intermediates: less memory, a third more time.
+    pub checkpointing: bool,
     pub seed: u64,
 }
 
@@ -165,6 +170,8 @@ impl TrainConfig {
             patience: 0,
             test_time_augmentation: true,
             test_time_shifts: 2,
+            tuning: Tuning::Full,
+            checkpointing: !small,
             seed: 0,
         }
     }
@@ -256,7 +263,11 @@ impl TrainConfig {
         for (field, value) in [("augmentation.copy_blend", copy_blend), ("augmentation.context_mix", context_mix)] {
             check((0.0..=1.0).contains(&value), field, &value, "from 0 to 1")?;
         }
-        check((1..=64).contains(&self.test_time_shifts), "test_time_shifts", &self.test_time_shifts, "from 1 to 64")
+        check((1..=64).contains(&self.test_time_shifts), "test_time_shifts", &self.test_time_shifts, "from 1 to 64")?;
+        let Tuning::Lora(Lora { rank, alpha, targets }) = self.tuning else { return Ok(()) };
+        check((1..=512).contains(&rank), "tuning.lora.rank", &rank, "from 1 to 512")?;
+        check(alpha > 0.0 && alpha <= 1e4, "tuning.lora.alpha", &alpha, "above 0 and at most 10000")?;
+        check(!targets.is_empty(), "tuning.lora.targets", &"empty", "at least one of qkv, proj, fc1 and fc2")
     }
 }
 
@@ -277,6 +288,7 @@ pub struct ConfigError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tuning::LoraTargets;
     use super::*;
 
     #[test]
@@ -298,7 +310,7 @@ mod tests {
     #[test]
     fn unusable_fields_are_named() {
         type Spoil = fn(&mut TrainConfig);
-        let broken: [(&str, Spoil); 9] = [
+        let broken: [(&str, Spoil); 12] = [
             ("patch", |config| config.patch = Some(3)),
             ("components", |config| config.components = 0),
             ("tile", |config| config.tile = 4),
@@ -308,6 +320,12 @@ mod tests {
             ("layer_decay", |config| config.layer_decay = 0.0),
             ("augmentation.spectral_noise", |config| config.augmentation.spectral_noise = f32::INFINITY),
             ("test_time_shifts", |config| config.test_time_shifts = 0),
+            ("tuning.lora.rank", |config| config.tuning = Tuning::Lora(Lora { rank: 0, ..Lora::default() })),
+            ("tuning.lora.alpha", |config| config.tuning = Tuning::Lora(Lora { alpha: f64::NAN, ..Lora::default() })),
+            ("tuning.lora.targets", |config| {
+                let targets = LoraTargets { qkv: false, proj: false, fc1: false, fc2: false };
+                config.tuning = Tuning::Lora(Lora { targets, ..Lora::default() });
+            }),
         ];
         for (field, spoil) in broken {
             let mut config = TrainConfig::default();

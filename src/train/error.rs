@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::config::ConfigError;
 use crate::preprocess::PreprocessError;
+use crate::weights::WeightsError;
 
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum TrainError {
@@ -32,6 +33,10 @@ pub enum TrainError {
     Diverged { epoch: usize },
     #[error("the device failed ({0}); train again from the last checkpoint or switch to the CPU")]
     Device(String),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error("LoRA changes weights that are there already; choose a weights file to start from, or train in full")]
+    NothingToAdapt,
     #[error("the checkpoint cannot be resumed: {0}; start the training again")]
     Checkpoint(String),
 }

@@ -6,10 +6,14 @@
 
 mod config;
 mod info;
+mod tuning;
 
 pub use config::{Augmentation, ConfigError, Input, ModelSize, TrainConfig};
-pub use info::ModelInfo;
+pub use info::{BaseWeights, ModelInfo};
+pub use tuning::{Lora, LoraTargets, Tuning};
 
+#[cfg(feature = "model")]
+mod adapter;
 #[cfg(feature = "model")]
 mod area;
 #[cfg(feature = "model")]
@@ -34,15 +38,20 @@ pub mod network;
 mod optimizer;
 #[cfg(feature = "model")]
 mod parameters;
+#[cfg(all(feature = "model", not(target_arch = "wasm32")))]
+pub mod pretrain;
 #[cfg(feature = "model")]
 mod regularizer;
 #[cfg(feature = "model")]
 mod schedule;
 #[cfg(feature = "model")]
+mod start;
+#[cfg(feature = "model")]
 mod trainer;
 
 #[cfg(feature = "model")]
 pub use {
+    adapter::Merged,
     artifact::{ArtifactError, Description, TrainedModel, TrainingReport},
     data::{CubeView, ProjectedScene, TrainingData},
     error::TrainError,
@@ -53,5 +62,6 @@ pub use {
     parameters::{Named, Names, Values, WeightAverage},
     regularizer::{L2, Regularizer, Weight},
     schedule::Schedule,
+    start::Start,
     trainer::{EpochReport, Trainer, Validation},
 };

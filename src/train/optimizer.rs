@@ -244,6 +244,7 @@ mod tests {
         assert_eq!(factor("spec_encoder.l1.weight"), 1.0);
         assert_eq!(factor("spat_encoder.blocks.3.attn.qkv.weight"), 0.5);
         assert_eq!(factor("spat_encoder.blocks.0.mlp.fc1.bias"), 0.0625);
+        assert_eq!(factor("spat_encoder.blocks.0.mlp.fc1.lora_A.weight"), 0.0625);
         assert_eq!(factor("spat_encoder.pos_embed"), 0.03125);
         assert_eq!(factor("spat_encoder.patch_embed.proj.weight"), 0.03125);
         assert_eq!(factor("spec_encoder.blocks.1.norm1.weight"), 0.5);

@@ -4,6 +4,8 @@
 //! line, a test) calls [`Trainer::step`] until [`Trainer::finished`], and may stop, pause or take a checkpoint between
 //! any two calls. The device is read once an epoch, asynchronously.
 
+use std::rc::Rc;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
@@ -14,6 +16,7 @@ use super::augment::{Sample, augmented, plain, step_generator};
 use super::config::TrainConfig;
 use super::data::TrainingData;
 use super::error::TrainError;
+use super::info::BaseWeights;
 use super::loss::{Targets, class_weights};
 use super::network;
 use super::optimizer::{AdamW, AdamWConfig};
@@ -21,6 +24,7 @@ use super::parameters::{Names, Values, WeightAverage, values, with_values};
 use super::regularizer::Regularizer;
 use super::schedule::Schedule;
 use crate::model::{Config, HyperSigma, Pass};
+use crate::weights::Pretrained;
 
 /// What one epoch did.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -74,6 +78,8 @@ pub struct Trainer {
     pub(super) config: TrainConfig,
     pub(super) shape: Config,
     pub(super) data: TrainingData,
+    /// What the run started from.
+    pretrained: Option<(Rc<Pretrained>, BaseWeights)>,
     pub(super) device: Device,
     pub(super) names: Names,
     pub(super) model: Option<HyperSigma>,
@@ -98,10 +104,30 @@ impl Trainer {
     /// # Errors
     /// [`TrainError`] when the configuration or the network's shape is impossible, or tiles are still to be read.
     pub fn new(config: TrainConfig, data: TrainingData, device: &Device) -> Result<Self, TrainError> {
+        Self::starting_from(config, data, device, None)
+    }
+
+    /// A run from pretrained weights; what they lack is drawn from the configuration's seed. `config` is best told of them
+    /// before the data is cut ([`TrainConfig::adopt`]). The file is hashed unless that is done already
+    /// ([`Pretrained::hash_next`]), because model and checkpoint say what they started from.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and when the weights do not fit the network or cannot be read.
+    pub fn starting_from(
+        config: TrainConfig,
+        data: TrainingData,
+        device: &Device,
+        pretrained: Option<&Rc<Pretrained>>,
+    ) -> Result<Self, TrainError> {
         config.validate()?;
-        let shape = network::shape(&config, data.layout().size(), data.components(), data.classes())?;
+        let weights = pretrained.map(Rc::as_ref);
+        let shape = network::shape(&config, data.layout().size(), data.components(), data.classes(), weights)?;
+        let base = match weights {
+            None => None,
+            Some(weights) => Some(BaseWeights { name: weights.name().to_owned(), sha256: weights.sha256()? }),
+        };
         let device = device.clone().autodiff();
-        let model = network::fresh(&shape, config.seed, &device)?;
+        let model = network::start(&shape, &config, weights, &device)?;
         let names = network::names(&model);
         let optimizer = AdamW::new(
             AdamWConfig {
@@ -134,6 +160,7 @@ impl Trainer {
             data,
             shape,
             config,
+            pretrained: pretrained.cloned().zip(base),
         })
     }
 
@@ -144,6 +171,16 @@ impl Trainer {
 
     pub fn config(&self) -> &TrainConfig {
         &self.config
+    }
+
+    /// The weights that the run started from.
+    pub fn pretrained(&self) -> Option<&Rc<Pretrained>> {
+        self.pretrained.as_ref().map(|(pretrained, _)| pretrained)
+    }
+
+    /// Their name and hash.
+    pub fn base(&self) -> Option<&BaseWeights> {
+        self.pretrained.as_ref().map(|(_, base)| base)
     }
 
     /// The network's shape.
@@ -247,9 +284,14 @@ impl Trainer {
             return Err(TrainError::Device("the step before failed".to_owned()));
         };
         let input = self.input(sample);
-        let logits = model.forward_with(input, &mut Pass::training(&mut generator));
-        let loss = targets.cross_entropy(logits);
-        let gradients = loss.backward();
+        let pass = &mut Pass::training(&mut generator);
+        let (loss, gradients) = if self.config.checkpointing {
+            model.gradients_by_block(input, pass, |logits| targets.cross_entropy(logits))
+        } else {
+            let loss = targets.cross_entropy(model.forward_with(input, pass));
+            let gradients = loss.backward();
+            (loss, gradients)
+        };
         let loss = loss.inner();
         self.loss = Some(match self.loss.take() {
             Some(sum) => sum + loss,

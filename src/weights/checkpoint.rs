@@ -2,7 +2,7 @@
 
 use super::read::{TensorFile, open};
 use super::shape::{Shapes, check, infer};
-use super::{Description, InputFile, Origin, Resize, Role, Size, Take, TensorInfo, WeightsError};
+use super::{Description, InputFile, Origin, Resize, Role, Size, Take, TensorInfo, TensorType, WeightsError};
 use crate::model::resize_position_table;
 use crate::scene::SharedSource;
 
@@ -135,6 +135,17 @@ impl Checkpoint {
             Some(part) => part.file.read(index, start, out),
             None => Err(WeightsError::Nothing { name: found.name.clone() }),
         }
+    }
+
+    /// The bytes of a tensor that a plan takes, where the file holds them as ggml does and the network in the same shape.
+    ///
+    /// # Errors
+    /// [`WeightsError`] when the medium fails.
+    pub fn stored(&self, take: &Take) -> Result<Option<(TensorType, Vec<u8>)>, WeightsError> {
+        let Some(found) = self.found.get(take.found).filter(|_| take.resize.is_none()) else { return Ok(None) };
+        let (part, index) = found.place;
+        let Some(part) = self.parts.get(part) else { return Ok(None) };
+        Ok(part.file.stored(index)?.map(|bytes| (found.tensor.kind, bytes)))
     }
 
     /// All numbers of a tensor that a plan takes, in the shape of the network.

@@ -174,7 +174,7 @@ impl Conversion {
         if at < source.len() {
             return Ok(Phase::Hash { input, at, hasher });
         }
-        let hash: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hexadecimal(&hasher.finalize());
         self.description.sources[input].1.clone_from(&hash);
         self.report.inputs[input].sha256 = Some(hash);
         if input + 1 < self.report.inputs.len() {
@@ -215,6 +215,10 @@ impl Conversion {
     }
 }
 
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The network that the tensors are compared with.
 fn target_network(name: &str, checkpoint: &Checkpoint, target: Option<Target>) -> Result<Config, WeightsError> {
     let known = checkpoint.description();
@@ -243,7 +247,7 @@ fn layout(description: &Description, outputs: &[TensorInfo]) -> Result<Layout, W
 }
 
 /// What a person should know about the plan.
-fn notes(tensors: &[super::TensorReport], network: &Config, origin: Origin) -> Vec<String> {
+pub(super) fn notes(tensors: &[super::TensorReport], network: &Config, origin: Origin) -> Vec<String> {
     let mut notes = Vec::new();
     let values = |tensors: &mut dyn Iterator<Item = &super::TensorReport>| -> f64 {
         tensors.filter_map(|tensor| tensor.found.as_ref()).map(|shape| shape.iter().product::<usize>() as f64).sum()

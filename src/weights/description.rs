@@ -63,6 +63,8 @@ struct ModelFile {
     shape: Config,
     projection: Json,
     classes: Vec<Class>,
+    #[serde(default)]
+    adapter: bool,
 }
 
 impl Description {
@@ -72,7 +74,11 @@ impl Description {
             WeightsError::malformed(name, format!("its description is not of this program ({error})"))
         };
         let mut all: Json = serde_json::from_str(json).map_err(broken)?;
-        let ModelFile { shape, mut projection, classes } = ModelFile::deserialize(&all).map_err(broken)?;
+        let ModelFile { shape, mut projection, classes, adapter } = ModelFile::deserialize(&all).map_err(broken)?;
+        if adapter {
+            let what = "it is an adapter, which is nothing without its base; save the merged model and take that";
+            return Err(WeightsError::unsupported(name, what));
+        }
         // Saved models write fractions as text, to the last digit.
         text_to_numbers(&mut projection);
         let projection = Projection::deserialize(projection).map_err(broken)?;
@@ -228,8 +234,8 @@ impl Description {
         })
     }
 
-    /// For people.
-    fn title(&self) -> String {
+    /// For people: "HyperSIGMA Base, pre-trained encoders".
+    pub fn title(&self) -> String {
         let size = self
             .size
             .as_deref()

@@ -13,6 +13,7 @@
 //! | `checkpoint`, `shape` | which files belong together, which network they are of |
 //! | `loading`, `report` | the official loading procedure and what it did |
 //! | `description`, `reading`, `conversion` | metadata, and the way from a checkpoint to a GGUF file |
+//! | `pretrained` | a file that a training starts from |
 //!
 //! What the page shows (types of numbers, the load report) is here for everybody; the rest is behind the `weights` feature.
 
@@ -43,6 +44,8 @@ mod output;
 #[cfg(feature = "weights")]
 mod pickle;
 #[cfg(feature = "weights")]
+mod pretrained;
+#[cfg(feature = "weights")]
 mod read;
 #[cfg(feature = "weights")]
 mod reading;
@@ -63,6 +66,7 @@ pub use {
     description::Description,
     error::WeightsError,
     loading::{Plan, Procedure, Resize, Take, Target, plan},
+    pretrained::Pretrained,
     read::{TensorFile, open},
     shape::{SIZES, Size},
 };

@@ -34,6 +34,14 @@ pub trait TensorFile {
     /// # Errors
     /// [`WeightsError`] when the medium fails, the file is damaged, or the range lies outside the tensor.
     fn read(&self, index: usize, start: usize, out: &mut [f32]) -> Result<(), WeightsError>;
+
+    /// The bytes of the tensor `index` as ggml stores them, where the file does; `None` in other formats.
+    ///
+    /// # Errors
+    /// [`WeightsError`] when the medium fails.
+    fn stored(&self, _index: usize) -> Result<Option<Vec<u8>>, WeightsError> {
+        Ok(None)
+    }
 }
 
 /// Opens a weights file of any format.

@@ -35,6 +35,12 @@ impl Size {
         SIZES.into_iter().find(|size| shape(&size.network()) == shape(network))
     }
 
+    /// The network of this size for the tile, components and classes of another.
+    pub fn with(self, other: &Config) -> Config {
+        let Config { task, rows, cols, patch, components, classes, .. } = *other;
+        Config { patch, ..(self.preset)(task, [rows, cols], components, classes) }
+    }
+
     /// The network of this size for the official tile of its task; only the encoders mean something.
     fn network(self) -> Config {
         (self.preset)(Task::Segmentation, OFFICIAL_TILE, OFFICIAL_COMPONENTS, OFFICIAL_CLASSES)

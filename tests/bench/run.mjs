@@ -15,18 +15,32 @@ const here = path.dirname(new URL(import.meta.url).pathname);
 const cache = process.env.SIGMASCOPE_CACHE ?? path.join(os.homedir(), '.cache/sigmascope');
 const onnx = path.join(cache, 'onnx');
 
+/** Largest relative L2 difference of two outputs that still is rounding (reference/README.md suggests it for Base). */
+const TOLERANCE = 2e-5;
 /** Input shapes of the networks and the engine's case that runs each. */
 const NETWORKS = {
   tiny: { case: 'tiny_forward', shape: [1, 8, 32, 32] },
   nano: { case: 'nano_forward', shape: [1, 20, 128, 128] },
   full_attention_block: { case: 'full_attention_block', shape: [1, 20, 128, 128] },
   base: { case: 'base_forward', shape: [1, 20, 128, 128] },
+  ...quantized('nano'),
+  ...quantized('base'),
 };
+
+/**
+ * The quantized networks: ours in ggml's blocks, the runtime's as its own quantizers make them (quantize_onnx.py), of which the
+ * faster counts. Both are off from float32 in their own way; the limit finds another network, not a worse quantizer.
+ */
+function quantized(name) {
+  const shape = [1, 20, 128, 128];
+  return {
+    [`${name}_q8_0`]: { case: `${name}_forward_q8_0`, shape, of: name, files: ['int8', 'q8'], tolerance: 0.1 },
+    [`${name}_q4_0`]: { case: `${name}_forward_q4_0`, shape, of: name, files: ['q4'], tolerance: 0.4 },
+  };
+}
 /** What a software adapter computes in bearable time. */
 const ON_SOFTWARE = { cases: ['ssa_forward', 'tiny_forward'], networks: ['tiny'] };
 const REPETITIONS = 5;
-/** Largest relative L2 difference of two outputs that still is rounding (reference/README.md suggests it for Base). */
-const TOLERANCE = 2e-5;
 const MINUTES = 60_000;
 
 const { values: options } = parseArgs({
@@ -44,27 +58,37 @@ const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.l
 const load = () => Number(os.loadavg()[0].toFixed(1));
 const trouble = [];
 
+/** The runtime's files of a network, without `.onnx`. */
+function files(name) {
+  const { of, files } = NETWORKS[name];
+  return files?.map((file) => `${of}.${file}`) ?? [name];
+}
+
 /** Writes the ONNX files that are missing, in a Python environment of their own. */
 async function exportNetworks() {
-  const missing = networks.filter((name) => !existsSync(path.join(onnx, `${name}.onnx`)));
-  if (missing.length === 0) return;
+  const there = (file) => existsSync(path.join(onnx, `${file}.onnx`));
+  const plain = [...new Set(networks.map((name) => NETWORKS[name].of ?? name))].filter((name) => !there(name));
+  const lacking = networks.filter((name) => NETWORKS[name].of && !files(name).every(there)).map((name) => NETWORKS[name].of);
+  if (plain.length + lacking.length === 0) return;
   const environment = path.join(cache, 'venv-bench');
   const python = path.join(environment, 'bin/python');
   const has = (program) => {
     try {
-      execFileSync(program, ['-c', 'import onnx, numpy'], { stdio: 'ignore' });
+      execFileSync(program, ['-c', 'import onnx, numpy, onnxruntime, onnx_ir'], { stdio: 'ignore' });
       return true;
     } catch {
       return false;
     }
   };
   if (!has(python)) {
-    log('Installing the Python packages onnx and numpy');
+    log('Installing the Python packages of requirements.txt');
     await mkdir(cache, { recursive: true });
     execFileSync('python3', ['-m', 'venv', environment], { stdio: ['ignore', 2, 2] });
     execFileSync(python, ['-m', 'pip', 'install', '--quiet', '-r', path.join(here, 'requirements.txt')], { stdio: ['ignore', 2, 2] });
   }
-  execFileSync(python, [path.join(here, 'export_onnx.py'), onnx, ...missing], { stdio: ['ignore', 2, 2] });
+  const call = (script, names) => execFileSync(python, [path.join(here, script), onnx, ...names], { stdio: ['ignore', 2, 2] });
+  if (plain.length > 0) call('export_onnx.py', plain);
+  if (lacking.length > 0) call('quantize_onnx.py', [...new Set(lacking)]);
 }
 
 /** Serves runtime.html, the runtime and the networks, isolated, so that WebAssembly has threads. */
@@ -139,10 +163,11 @@ async function timePage(bench, browser, device, cases) {
 /** onnxruntime-web on the networks. */
 async function timeRuntime(browser, url, provider, threads, names, optional) {
   const rows = [];
-  for (const network of names) {
+  for (const [network, file] of names.flatMap((name) => files(name).map((file) => [name, file]))) {
     const before = load();
-    log(`onnxruntime-web, ${provider}, ${threads} thread(s), ${network}`);
-    const task = { provider, threads, network, shape: NETWORKS[network].shape, repetitions: REPETITIONS };
+    log(`onnxruntime-web, ${provider}, ${threads} thread(s), ${file}`);
+    const { shape, of = network } = NETWORKS[network];
+    const task = { provider, threads, network: of, file, shape, repetitions: REPETITIONS };
     try {
       const result = await withPage(browser, url, async (page) => {
         await page.locator('body[data-state=ready]').waitFor({ state: 'attached' });
@@ -154,13 +179,15 @@ async function timeRuntime(browser, url, provider, threads, names, optional) {
       });
       if (!result.isolated || result.threads !== threads) throw new Error('the page is not isolated, so there are no threads');
       const row = summary(result);
-      rows.push({ network, ...row, load: [before, load()] });
+      rows.push({ network, file, bytes: statSync(path.join(onnx, `${file}.onnx`)).size, ...row, load: [before, load()] });
       log(`     ${row.median_s.toFixed(4)} s`);
     } catch (error) {
       const message = error.message.split('\n')[0];
-      rows.push({ network, [optional ? 'skipped' : 'failed']: message });
+      // A provider may lack the operators of a quantizer.
+      const missing = optional || network !== of;
+      rows.push({ network, file, [missing ? 'skipped' : 'failed']: message });
       log(`     ${message}`);
-      if (!optional) trouble.push(`onnxruntime-web, ${provider}, ${threads}, ${network}: ${message}`);
+      if (!missing) trouble.push(`onnxruntime-web, ${provider}, ${threads}, ${file}: ${message}`);
     }
   }
   return rows;
@@ -176,11 +203,12 @@ function compare(device, ours, label, theirs) {
       Math.abs(mine.output_l2 - other.output_l2) / other.output_l2,
       Math.abs(mine.output_sum - other.output_sum) / Math.sqrt(other.output_len) / other.output_l2,
     );
-    const same = difference <= TOLERANCE;
-    if (!same) trouble.push(`${other.network}: page on ${device} and ${label} differ by ${difference.toExponential(1)} of the norm`);
+    const same = difference <= (NETWORKS[other.network].tolerance ?? TOLERANCE);
+    if (!same) trouble.push(`${other.file}: page on ${device} and ${label} differ by ${difference.toExponential(1)} of the norm`);
     return [
       {
         network: other.network,
+        file: other.file,
         page: device,
         runtime: label,
         page_over_runtime: mine.median_s / other.median_s,

@@ -1,8 +1,11 @@
 //! Layer normalisation as one step of the tape.
 
 use crate::device;
+use burn::backend::Cube;
+use burn::backend::wgpu::CubeTensor;
 use burn::tensor::{Device, Tensor, TensorData, module};
 use sigmascope::kernels::layer_norm;
+use sigmascope::kernels::layer_norm::{backward_across, forward_across};
 
 /// Against burn's own, whose derivative the tape composes.
 fn check(name: &str, device: &Device, shape: [usize; 3]) {
@@ -43,8 +46,36 @@ fn off<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
 fn gradients_are_those_of_the_composed_operation() {
     for (name, device) in [("flex", Some(Device::flex())), ("Vulkan", device::vulkan())] {
         let Some(device) = device else { continue };
-        for shape in [[2, 5, 48], [1, 7, 13], [3, 1, 3]] {
+        for shape in [[2, 5, 48], [1, 7, 13], [3, 1, 3], [1, 70, 768], [5, 13, 64]] {
             check(name, &device, shape);
         }
     }
+}
+
+/// A software adapter takes one invocation a row, a GPU a workgroup: both are right on any adapter.
+#[test]
+fn rows_shared_by_a_workgroup_are_the_same() {
+    let Some(device) = device::vulkan() else { return };
+    for shape in [[5, 48], [70, 768], [3, 5], [130, 64]] {
+        let gamma = wave([shape[1]], 1.0, 0.3, 0.9, &device);
+        let beta = wave([shape[1]], 0.0, 0.3, 2.3, &device);
+        let (x, grad) = (wave(shape, 0.5, 2.5, 1.7, &device), wave(shape, 0.0, 1.0, 1.3, &device));
+        let run = |across| {
+            let y = forward_across(cube(&x), cube(&gamma), cube(&beta), 1e-6, across);
+            let [grad_x, grad_gamma, grad_beta] = backward_across(cube(&x), cube(&gamma), cube(&grad), 1e-6, across);
+            let columns = [grad_gamma, grad_beta].map(Tensor::<1>::from_primitive::<Cube>);
+            ([y, grad_x].map(Tensor::<2>::from_primitive::<Cube>), columns)
+        };
+        let ((alone, alone_columns), (together, together_columns)) = (run(1), run(64));
+        for (a, b) in alone.into_iter().zip(together) {
+            assert!(off(a, b) < 2e-5, "{shape:?}");
+        }
+        for (a, b) in alone_columns.into_iter().zip(together_columns) {
+            assert!(off(a, b) < 1e-4, "{shape:?}");
+        }
+    }
+}
+
+fn cube<const D: usize>(tensor: &Tensor<D>) -> CubeTensor {
+    tensor.clone().try_into_primitive::<Cube>().expect("a GPU tensor")
 }

@@ -7,6 +7,7 @@ mod full_attention;
 mod gelu;
 mod gpu;
 mod layer_norm;
+mod lora;
 #[path = "../official/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "other programs use the rest")]
 mod official;

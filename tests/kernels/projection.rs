@@ -16,7 +16,7 @@ struct Rounded {
 }
 
 /// Bytes of Q8_0, and the numbers they stand for.
-fn round(values: &[f32]) -> (Vec<u8>, Vec<f32>) {
+pub fn round(values: &[f32]) -> (Vec<u8>, Vec<f32>) {
     let (mut bytes, mut numbers) = (Vec::new(), Vec::new());
     for block in values.chunks_exact(32) {
         let scale = f16::from_f32(block.iter().fold(0.0f32, |m, x| m.max(x.abs())) / 127.0);

@@ -2,6 +2,7 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use sigmascope::kernels::full_attention::{self, AttentionShape};
+use sigmascope::kernels::layer_norm::shader_sources as layer_norm_sources;
 use sigmascope::kernels::{SamplingShape, quantized, shader_sources};
 
 #[test]
@@ -28,6 +29,17 @@ fn quantized_shaders_are_valid_wgsl_within_the_default_limits() {
     for head_dim in [64, 80, 5] {
         let shape = AttentionShape { batch: 2, heads: 12, tokens: 256, head_dim };
         check("full attention", &full_attention::shader_source(shape));
+    }
+}
+
+#[test]
+fn layer_norm_shaders_are_valid_wgsl_within_the_default_limits() {
+    for (rows, channels) in [(256, 768), (7, 13)] {
+        let sources = layer_norm_sources(rows, channels);
+        assert_eq!(sources.len(), 4);
+        for (name, text) in sources {
+            check(&name, &text);
+        }
     }
 }
 

@@ -10,5 +10,7 @@ mod network;
 #[allow(dead_code, unused_imports, reason = "other programs use the rest")]
 mod official;
 mod ops;
+mod pretrained;
+mod quantized;
 mod reference;
 mod tiny;

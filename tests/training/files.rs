@@ -10,7 +10,7 @@ use sigmascope::train::{Description, Mapper, TrainConfig, TrainedModel, Training
 
 use crate::fields::{CLASSES, COMPONENTS, Fields, classes, config, trained, trainer};
 
-fn projection() -> Projection {
+pub fn projection() -> Projection {
     Projection {
         scene_bands: 9,
         bands: (0..9).collect(),
@@ -32,7 +32,7 @@ fn model(scene: &Fields, config: &TrainConfig) -> TrainedModel {
     read_sync(TrainedModel::new(&trainer, projection(), classes(), &info(9), report)).unwrap()
 }
 
-fn info(bands: usize) -> SceneInfo {
+pub fn info(bands: usize) -> SceneInfo {
     SceneInfo {
         name: "fields".into(),
         format: Format::Teaching,
@@ -96,6 +96,7 @@ fn contradictions_in_a_model_file_are_found() {
         ("none that is trained here", |d| d.shape.rows = 1 << 40),
         ("bytes", |d| d.shape.embed_dim = 4800),
         ("patch", |d| d.shape.patch = 3),
+        ("not of which weights", |d| d.adapter = true),
         ("nothing", |_| ()),
     ]);
     for (expected, spoil) in spoil {

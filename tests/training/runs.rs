@@ -142,10 +142,7 @@ fn impossible_runs_are_refused_with_a_reason() {
 /// The same run on the GPU: nothing on the way reads the device at once, and the numbers agree.
 #[test]
 fn a_gpu_takes_the_same_steps() {
-    let Ok(device) = Device::wgpu_options().init() else {
-        println!("SKIP training on a GPU: no Vulkan adapter");
-        return;
-    };
+    let Some(device) = crate::gpu::device() else { return };
     let (scene, config) = (Fields::new(14, 13), TrainConfig { tile: 16, epochs: 3, validate_every: 3, ..config() });
     let run = |device: &Device| {
         let mut trainer = Trainer::new(config.clone(), data(&scene, &config, &scene.split(4, 2)), device).unwrap();

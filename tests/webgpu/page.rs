@@ -9,6 +9,7 @@ use wasm_bindgen_futures::JsFuture;
 use crate::official::sampling::Case;
 use crate::official::tiny::Set;
 use crate::official::{Files, Mismatch};
+use crate::{frozen, huge};
 
 /// Files that a function of the page fetches: path → promise of a `Uint8Array`.
 struct Fetched(Function);
@@ -39,10 +40,15 @@ impl Parity {
         Ok(Self { device, files: Fetched(read) })
     }
 
+    fn on(&self, cpu: bool) -> Device {
+        if cpu { Device::flex() } else { self.device.clone() }
+    }
+
     /// What the engine asks of a device before it trusts it.
     #[wasm_bindgen(js_name = selfTest)]
     pub async fn self_test(&self) -> Result<(), JsError> {
-        Ok(kernels::self_test(&self.device).await?)
+        kernels::self_test(&self.device).await?;
+        Ok(kernels::self_test_frozen(&self.device).await?)
     }
 
     /// One case of sparse sampling attention: output and gradients.
@@ -53,6 +59,29 @@ impl Parity {
         let line = case.compare("WebGPU", &results)?;
         case.compare_refuses_wrong_numbers(&results)?;
         Ok(line)
+    }
+
+    /// Frozen layers of the models' shapes, those from `from` to `to` of a list; `cpu`: in WebAssembly instead.
+    pub async fn layers(&self, cpu: bool, from: usize, to: usize) -> Result<String, JsError> {
+        Ok(frozen::layers(&self.on(cpu), cpu, from, to).await?.join("\n"))
+    }
+
+    /// Frozen layers of odd sizes, in parts, in every kind and tile; and proof that the check can fail.
+    pub async fn awkward(&self, cpu: bool) -> Result<String, JsError> {
+        let report = frozen::awkward(&self.on(cpu), cpu).await?.join("\n");
+        frozen::refuses_wrong_weights(&self.on(cpu)).await?;
+        Ok(report)
+    }
+
+    /// Full attention.
+    pub async fn attention(&self, cpu: bool) -> Result<String, JsError> {
+        let name = if cpu { "WebAssembly" } else { "WebGPU" };
+        Ok(frozen::attention(&self.on(cpu), name).await?.join("\n"))
+    }
+
+    /// ViT-H in Q4_0 on the GPU: builds it tensor by tensor, maps one small tile.
+    pub async fn huge(&self, complete: bool) -> Result<String, JsError> {
+        Ok(huge::run(&self.device, complete).await?)
     }
 
     /// One tiny network from end to end, against all official numbers or a sample of them.

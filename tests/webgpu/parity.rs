@@ -6,6 +6,17 @@
 mod official;
 
 #[cfg(target_arch = "wasm32")]
+#[path = "../kernels/full_attention/case.rs"]
+mod attention_case;
+#[cfg(target_arch = "wasm32")]
+#[path = "../kernels/quantized/case.rs"]
+mod linear_case;
+
+#[cfg(target_arch = "wasm32")]
+mod frozen;
+#[cfg(target_arch = "wasm32")]
+mod huge;
+#[cfg(target_arch = "wasm32")]
 mod page;
 
 #[cfg(target_arch = "wasm32")]

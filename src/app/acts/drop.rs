@@ -4,17 +4,18 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use web_sys::File;
 
-use crate::app::acts::{labels, model, scene, split};
+use crate::app::acts::{labels, scene, split, weights};
 use crate::app::plain::companions::companions;
+use crate::app::plain::weights::{FileKind, file_kind};
 use crate::app::state::{Question, Role, Store};
 use crate::scene::OpenOptions;
 
-/// Files dropped anywhere on the page. The first scene-like file is the scene; a split and a model are known by their
-/// extension; for anything else dropped on an open scene the user is asked.
+/// Files dropped anywhere on the page. The first scene-like file is the scene; a split, weights and a model are known by their
+/// extension and header; for anything else dropped on an open scene the user is asked.
 pub fn on_page(store: Store, files: Vec<File>) {
     let (splits, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| extension(&file.name()) == "json");
     let (models, files): (Vec<_>, Vec<_>) =
-        files.into_iter().partition(|file| extension(&file.name()) == "safetensors");
+        files.into_iter().partition(|file| file_kind(&file.name()) != FileKind::Other);
     let mut groups = group(files);
     // With several, the largest is the scene.
     groups.sort_by(|a, b| size(b).total_cmp(&size(a)));
@@ -43,8 +44,8 @@ pub fn on_page(store: Store, files: Vec<File>) {
         if let Some(file) = splits.into_iter().next() {
             split::open(store, file).await;
         }
-        if let Some(file) = models.into_iter().next() {
-            model::open(store, file).await;
+        if !models.is_empty() {
+            weights::open(store, models).await;
         }
     });
 }
@@ -72,11 +73,8 @@ pub fn open_as(store: Store, role: Role, files: Vec<File>, options: OpenOptions)
                     split::open(store, file).await;
                 }
             }
-            Role::Model => {
-                if let Some(file) = files.into_iter().next() {
-                    model::open(store, file).await;
-                }
-            }
+            // Both are told apart by what they hold, wherever they were dropped.
+            Role::Model | Role::Weights => weights::open(store, files).await,
         }
     });
 }

@@ -8,11 +8,12 @@ use leptos::task::spawn_local;
 
 use crate::app::acts::{keep, split};
 use crate::app::link;
+use crate::app::plain::weights;
 use crate::app::state::{CurvePoint, JobState, Model, Overlay, Run, Step, Store};
 use crate::app::view::layers;
 use crate::engine::message::{Checkpoint, Command, Event, MapRows, Phase, Progress, RunResult, TrainJob};
 use crate::labels::{Class, Split};
-use crate::train::TrainConfig;
+use crate::train::{TrainConfig, Tuning};
 
 /// All that is needed to carry on with the running job in a new worker.
 struct Running {
@@ -22,8 +23,18 @@ struct Running {
 }
 
 enum Kind {
-    Train { config: TrainConfig, classes: Vec<Class>, splits: Vec<Split> },
-    Map { test: Option<Split>, classes: Vec<Class>, config: TrainConfig },
+    /// `start`: the weights it starts from, in words.
+    Train {
+        config: TrainConfig,
+        classes: Vec<Class>,
+        splits: Vec<Split>,
+        start: Option<String>,
+    },
+    Map {
+        test: Option<Split>,
+        classes: Vec<Class>,
+        config: TrainConfig,
+    },
 }
 
 impl Kind {
@@ -36,6 +47,13 @@ impl Kind {
     fn config(&self) -> &TrainConfig {
         match self {
             Self::Train { config, .. } | Self::Map { config, .. } => config,
+        }
+    }
+
+    fn start(&self) -> Option<String> {
+        match self {
+            Self::Train { start, .. } => start.clone(),
+            Self::Map { .. } => None,
         }
     }
 }
@@ -74,7 +92,16 @@ pub fn train(store: Store) {
             refuse("Training needs labelled pixels of at least two classes; brush or import some in step 2.".into());
             return;
         }
-        let kind = Kind::Train { config: store.config.get_untracked(), classes: store.classes.get_untracked(), splits };
+        let mut config = store.config.get_untracked();
+        let start = store
+            .weights
+            .loaded
+            .with_untracked(|loaded| loaded.as_ref().map(|loaded| weights::start(&loaded.summary, &config.tuning)));
+        if start.is_none() {
+            // The choice is kept for the next weights; from scratch everything is trained.
+            config.tuning = Tuning::Full;
+        }
+        let kind = Kind::Train { config, classes: store.classes.get_untracked(), splits, start };
         begin(store, kind);
     });
 }
@@ -122,12 +149,13 @@ fn begin(store: Store, kind: Kind) {
 fn send() {
     let command = RUNNING.with_borrow(|running| {
         running.as_ref().map(|running| match &running.kind {
-            Kind::Train { config, classes, splits } => Command::Train(Box::new(TrainJob {
+            Kind::Train { config, classes, splits, start } => Command::Train(Box::new(TrainJob {
                 config: config.clone(),
                 classes: classes.clone(),
                 splits: splits.clone(),
                 resume: running.checkpoint.clone(),
                 finished_runs: running.finished,
+                pretrained: start.is_some(),
             })),
             Kind::Map { test, .. } => Command::Map { test: test.clone() },
         })
@@ -295,17 +323,17 @@ fn on_map_rows(store: Store, block: &MapRows) {
 }
 
 fn on_run_finished(store: Store, result: RunResult) {
-    let Some((config, classes)) = RUNNING.with_borrow_mut(|running| {
+    let Some((config, classes, start)) = RUNNING.with_borrow_mut(|running| {
         running.as_mut().map(|running| {
             running.finished = result.run + 1;
             running.checkpoint = None;
-            (running.kind.config().clone(), running.kind.classes().clone())
+            (running.kind.config().clone(), running.kind.classes().clone(), running.kind.start())
         })
     }) else {
         return;
     };
     let device = store.device.with_untracked(|device| device.as_ref().map_or_else(String::new, |d| d.name.clone()));
-    let run = Run::new(&result, config, classes, device, store.map.get_untracked());
+    let run = Run::new(&result, config, classes, (device, start), store.map.get_untracked());
     if !result.model.is_empty() {
         let bytes = Arc::new(result.model.into_vec());
         keep::save_model(store, store.runs.with_untracked(Vec::len), bytes.clone());

@@ -34,6 +34,7 @@ struct KeptRun {
     train_s: f64,
     map_s: f64,
     device: String,
+    start: Option<String>,
     config: TrainConfig,
     classes: Vec<Class>,
     #[serde(with = "serde_bytes")]
@@ -245,6 +246,7 @@ impl KeptRun {
             train_s: run.train_s,
             map_s: run.map_s,
             device: run.device.clone(),
+            start: run.start.clone(),
             config: run.config.clone(),
             classes: run.classes.clone(),
             map: run.map.as_ref().clone(),
@@ -260,6 +262,7 @@ impl KeptRun {
             train_s: self.train_s,
             map_s: self.map_s,
             device: self.device,
+            start: self.start,
             config: self.config,
             classes: self.classes,
             map: Arc::new(self.map),

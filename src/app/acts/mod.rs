@@ -10,3 +10,4 @@ pub mod recover;
 pub mod scene;
 pub mod split;
 pub mod take_away;
+pub mod weights;

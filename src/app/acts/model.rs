@@ -35,8 +35,12 @@ pub async fn give(store: Store, bytes: Vec<u8>, origin: String) -> Result<(), St
     let command = Command::OpenModel { bytes: Some(ByteBuf::from(bytes.as_ref().clone())) };
     match link::call(command, &[]).await {
         Ok(Event::ModelOpened(info)) => {
-            store.config.set(info.config.clone());
-            store.model.set(Some(Model { info: Some(info), origin, bytes }));
+            // Loaded weights are of one size; the model maps with its own settings anyway.
+            let size = store.config.with_untracked(|config| config.size);
+            if info.config.size == size || store.weights.loaded.with_untracked(Option::is_none) {
+                store.config.set(info.config.clone());
+            }
+            store.model.set(Some(Model { info: Some(*info), origin, bytes }));
             Ok(())
         }
         Ok(_) => Ok(()),

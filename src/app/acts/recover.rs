@@ -1,5 +1,5 @@
 //! When the engine is lost (GPU gone, worker killed, panic): a new worker, the same device choice, the same scene, the
-//! same model, and the job from its last checkpoint. Labels, maps and models live in the page and are never lost.
+//! same model and weights, and the job from its last checkpoint. Labels, maps and models live in the page and are never lost.
 
 use std::cell::{Cell, RefCell};
 
@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde_bytes::ByteBuf;
 
-use crate::app::acts::{job, scene};
+use crate::app::acts::{job, scene, weights};
 use crate::app::link;
 use crate::app::state::{EngineState, Store};
 use crate::engine::message::{Command, DeviceChoice, Event};
@@ -71,6 +71,7 @@ pub fn engine_ready(store: Store) {
         let reason = REASON.take();
         if reason.is_some() {
             reopen_scene(store).await;
+            weights::bring_back(store).await;
         }
         if TURN.get() != turn {
             // This worker is gone as well; its successor does all that.

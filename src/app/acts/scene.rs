@@ -69,6 +69,10 @@ pub async fn open(store: Store, origin: Origin) -> bool {
         store.fail("A job is running on the open scene; cancel it before you open another one.");
         return false;
     }
+    if store.weights.on_the_way.with_untracked(Option::is_some) {
+        store.fail("Weights are being loaded; open the scene when they are here, or cancel that in step 3.");
+        return false;
+    }
     let (command, files) = origin.command();
     let name = if files.is_empty() { "the teaching scene".to_owned() } else { names(&files) };
     store.busy.set(Some(format!("Opening {name}")));

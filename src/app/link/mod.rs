@@ -1,7 +1,8 @@
 //! The line to the engine: requests out, replies in, and notice when the engine is gone.
 //!
 //! Requests wait until the worker has said [`Event::Ready`] and [`acts::recover`] has brought it to where the page is.
-//! Replies find their request by number; what belongs to the running job goes to [`acts::job`], whoever asked for it.
+//! Replies find their request by number; what belongs to the running job goes to [`acts::job`], whoever asked for it, and what
+//! belongs to weights that are being loaded goes to [`acts::weights`].
 
 mod spawn;
 
@@ -32,6 +33,17 @@ enum Waiting {
     },
     /// The running job; its events are recognised by their kind.
     Job,
+    /// Weights that are being loaded: a job of its own kind.
+    Weights(oneshot::Sender<Loading>),
+}
+
+/// How loading weights ended.
+pub enum Loading {
+    Done,
+    Cancelled,
+    Failed(Failure),
+    /// The engine is gone; whoever asked may ask again.
+    Lost,
 }
 
 #[derive(Default)]
@@ -120,6 +132,7 @@ fn give_up_waiting() {
             Waiting::One(done) => drop(done.send(Err(gone()))),
             Waiting::Many { done, .. } => drop(done.send(Err(gone()))),
             Waiting::Job => {}
+            Waiting::Weights(done) => drop(done.send(Loading::Lost)),
         }
     }
 }
@@ -170,12 +183,34 @@ fn field(object: &JsValue, key: &str) -> JsValue {
 }
 
 fn receive(reply: Reply, store: Store) {
+    let end = match &reply.event {
+        Event::JobFinished => Some(Loading::Done),
+        Event::Cancelled => Some(Loading::Cancelled),
+        _ => None,
+    };
+    if let Some(end) = end
+        && let Some(done) = take_loading(reply.id)
+    {
+        drop(done.send(end));
+        return;
+    }
     match reply.event {
         Event::Ready => acts::recover::engine_ready(store),
         Event::DeviceLost { reason } => acts::recover::engine_gone(store, reason),
         Event::Crashed { message } => {
             acts::recover::engine_gone(store, format!("it hit a bug: {}", message.lines().next().unwrap_or_default()));
         }
+        Event::OutOfMemory { message } => {
+            // First the job ends, so that the new worker does not take it up again.
+            if store.job.get_untracked().is_running() {
+                acts::job::on_failure(store, message.clone());
+            } else {
+                store.fail(message.clone());
+            }
+            acts::recover::engine_gone(store, message);
+        }
+        Event::WeightsProgress(progress) => acts::weights::on_progress(store, progress),
+        Event::WeightsLoaded(loaded) => acts::weights::on_loaded(store, *loaded),
         event @ (Event::Progress(_)
         | Event::Checkpoint(_)
         | Event::MapRows(_)
@@ -198,6 +233,17 @@ fn receive(reply: Reply, store: Store) {
     }
 }
 
+/// Whoever waits for the end of loading weights, if that was the request.
+fn take_loading(id: Option<RequestId>) -> Option<oneshot::Sender<Loading>> {
+    LINK.with_borrow_mut(|link| {
+        let id = id.filter(|id| matches!(link.waiting.get(id), Some(Waiting::Weights(_))))?;
+        match link.waiting.remove(&id) {
+            Some(Waiting::Weights(done)) => Some(done),
+            _ => None,
+        }
+    })
+}
+
 /// Gives an event to the request that waits for it.
 fn answer(store: Store, id: Option<RequestId>, event: Event) {
     let waiting = id.and_then(|id| LINK.with_borrow_mut(|link| link.waiting.remove(&id)));
@@ -214,8 +260,9 @@ fn answer(store: Store, id: Option<RequestId>, event: Event) {
             }
         }
         (Some(Waiting::Job), Event::Failed(failure)) => acts::job::on_failure(store, failure.message),
+        (Some(Waiting::Weights(done)), Event::Failed(failure)) => drop(done.send(Loading::Failed(failure))),
         (None, Event::Failed(failure)) => store.fail(failure.message),
-        (Some(Waiting::Job) | None, _) => {}
+        (Some(Waiting::Job | Waiting::Weights(_)) | None, _) => {}
     }
 }
 
@@ -265,6 +312,13 @@ pub async fn call_many(command: Command, wanted: usize) -> Result<Vec<Event>, Fa
 /// Starts a job; its events go to [`acts::job`].
 pub fn begin_job(command: Command) {
     send(command, &[], Some(Waiting::Job), false);
+}
+
+/// Loads weights; their progress goes to [`acts::weights`]. `ahead` as for [`call_ahead`].
+pub async fn load_weights(command: Command, files: &[File], ahead: bool) -> Loading {
+    let (done, end) = oneshot::channel();
+    send(command, files, Some(Waiting::Weights(done)), ahead);
+    end.await.unwrap_or(Loading::Lost)
 }
 
 /// Says something that needs no answer (pause, cancel).

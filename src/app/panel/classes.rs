@@ -10,6 +10,9 @@ use crate::app::plain::number;
 use crate::app::plain::palette;
 use crate::app::state::{Role, Store, Tool};
 
+/// With more classes than this their rows stand closer, so that the split below them is still in sight.
+const MANY: usize = 12;
+
 #[component]
 pub fn Classes(store: Store) -> impl IntoView {
     let has_scene = move || store.scene.with(Option::is_some);
@@ -68,7 +71,7 @@ fn ClassList(store: Store) -> impl IntoView {
     // Rows are kept while names and colours change, so that a field does not lose its focus.
     let rows = Memo::new(move |_| store.classes.with(Vec::len));
     view! {
-        <ul class="class-list" data-testid="class-list" aria-label="Classes">
+        <ul class="class-list" class:many=move || { rows.get() > MANY } data-testid="class-list" aria-label="Classes">
             {move || {
                 (0..rows.get())
                     .map(|index| view! { <ClassRow store index /> })

@@ -89,8 +89,9 @@ pub fn provenance(runs: &[Arc<Run>]) -> String {
     }
     let seconds: f64 = runs.iter().map(|run| run.train_s + run.map_s).sum();
     parts.push(format!(
-        "{}, {} components, {} in {}",
+        "{}{}, {} components, {} in {}",
         size_name(first.config.size),
+        first.start.as_ref().map(|start| format!(" ({start})")).unwrap_or_default(),
         first.config.components,
         first.device,
         number::clock(seconds)

@@ -15,6 +15,8 @@ mod status;
 mod take_away;
 mod top_bar;
 mod train;
+mod tuning;
+mod weights;
 
 pub use model::size_word;
 pub use notices::Notices;

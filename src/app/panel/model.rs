@@ -2,7 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::app::acts::job;
+use super::weights::WeightsPart;
+use crate::app::acts::{job, weights};
 use crate::app::field::{DropArea, NumberField};
 use crate::app::plain::number;
 use crate::app::state::{Role, Store};
@@ -40,7 +41,22 @@ const SIZES: [(ModelSize, &str, &str); 4] = [
 #[component]
 pub fn ModelStep(store: Store) -> impl IntoView {
     view! {
-        <div class="sizes" role="radiogroup" aria-label="Size of the model">
+        // Files on offer are of one size.
+        <Show when=move || store.weights.offer.with(Option::is_none)>
+            <Sizes store />
+        </Show>
+        <WeightsPart store />
+        <Settings store />
+        <DropArea store role=Role::Model testid="model-file" label="Open a trained model" hint=".safetensors" />
+        <Current store />
+    }
+    .into_any()
+}
+
+#[component]
+fn Sizes(store: Store) -> impl IntoView {
+    view! {
+        <div class="sizes brief" role="radiogroup" aria-label="Size of the model">
             {SIZES
                 .map(|(size, parameters, needs)| {
                     let chosen = move || store.config.with(|config| config.size == size);
@@ -50,15 +66,10 @@ pub fn ModelStep(store: Store) -> impl IntoView {
                             class="size"
                             class:on=chosen
                             aria-checked=move || chosen().to_string()
+                            title=needs
                             data-testid=format!("size-{}", size_word(size))
                             on:click=move |_| {
-                                store
-                                    .config
-                                    .update(|config| {
-                                        if config.size != size {
-                                            *config = TrainConfig { seed: config.seed, ..TrainConfig::preset(size) };
-                                        }
-                                    });
+                                weights::choose_size(store, size);
                             }
                         >
                             <b>{size_name(size)}</b>
@@ -69,6 +80,14 @@ pub fn ModelStep(store: Store) -> impl IntoView {
                 })
                 .collect_view()}
         </div>
+    }
+    .into_any()
+}
+
+/// What the network sees of the scene.
+#[component]
+fn Settings(store: Store) -> impl IntoView {
+    view! {
         <div class="fields">
             <label class="field" title="Whether neighbouring pixels mostly share a class; it sets input, patch, width and augmentation">
                 <span>"classes form"</span>
@@ -142,8 +161,6 @@ pub fn ModelStep(store: Store) -> impl IntoView {
                 set=move |value| store.config.update(|config| config.components = value as usize)
             />
         </div>
-        <DropArea store role=Role::Model testid="model-file" label="Open a trained model" hint=".safetensors" />
-        <Current store />
     }
     .into_any()
 }

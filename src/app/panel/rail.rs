@@ -61,7 +61,10 @@ fn summary(store: Store, step: Step) -> String {
                 _ => format!("{classes} classes, {} px", number::grouped(labelled)),
             }
         }
-        Step::Model => store.config.with(|config| size_name(config.size).to_owned()),
+        Step::Model => {
+            let size = store.config.with(|config| size_name(config.size));
+            if store.weights.are_loaded() { format!("{size}, pre-trained") } else { size.to_owned() }
+        }
         Step::Train => match store.job.get() {
             JobState::Preparing => "preparing".into(),
             JobState::Training => "training".into(),

@@ -19,8 +19,10 @@ pub fn SplitPanel(store: Store) -> impl IntoView {
     let outdate = Callback::new(move |()| split::outdate(store));
     view! {
         <section class="split" aria-label="Split">
-            <h3>"Split"</h3>
-            <Segmented name="split" label="Where training pixels come from" choices=modes value=store.split_mode on_change=outdate />
+            <div class="row">
+                <h3>"Split"</h3>
+                <Segmented name="split" label="Where training pixels come from" choices=modes value=store.split_mode on_change=outdate />
+            </div>
             {move || match store.split_mode.get() {
                 SplitMode::Random => view! { <Random store /> }.into_any(),
                 SplitMode::File => view! { <FromFile store /> }.into_any(),

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::app::acts::job;
 use crate::app::icon;
-use crate::app::plain::number;
+use crate::app::plain::{number, weights};
 use crate::app::state::{EngineState, JobState, Store};
 use crate::engine::message::{Phase, Progress};
 
@@ -13,6 +13,12 @@ fn sentence(store: Store) -> String {
     if let Some(busy) = store.busy.get() {
         let waiting = if store.is_ready() { "" } else { ", as soon as the engine is here" };
         return format!("{busy}{waiting}");
+    }
+    let on_the_way = store.weights.on_the_way.with(|on_the_way| {
+        on_the_way.as_ref().map(|on_the_way| weights::progress(&on_the_way.name, on_the_way.progress.as_ref()))
+    });
+    if let Some(text) = on_the_way {
+        return text;
     }
     let job = store.job.get();
     if job.is_running() {

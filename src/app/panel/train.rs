@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::split;
+use super::tuning::TuningPart;
 use crate::app::acts::job;
 use crate::app::field::{NumberField, Toggle};
 use crate::app::settings::SplitMode;
@@ -18,7 +19,9 @@ pub fn TrainStep(store: Store) -> impl IntoView {
         SplitMode::All => 1,
     };
     let missing = move || {
-        if store.scene.with(Option::is_none) {
+        if store.weights.are_loading() {
+            Some("The weights are still being loaded.")
+        } else if store.scene.with(Option::is_none) {
             Some("Open a scene first.")
         } else if store.labelled_classes() < 2 {
             Some("Label pixels of at least two classes in step 2.")
@@ -63,6 +66,9 @@ pub fn TrainStep(store: Store) -> impl IntoView {
                 set=move |value| store.config.update(|config| config.seed = value as u64)
             />
         </div>
+        <Show when=move || store.weights.are_loaded()>
+            <TuningPart store />
+        </Show>
         <details class="advanced" data-testid="advanced">
             <summary data-testid="advanced-toggle">"Advanced"</summary>
             <Optimiser store />
@@ -75,7 +81,8 @@ pub fn TrainStep(store: Store) -> impl IntoView {
                     store
                         .config
                         .update(|config| {
-                            *config = TrainConfig { patch: config.patch, components: config.components, ..TrainConfig::preset(config.size) };
+                            let kept = TrainConfig { patch: config.patch, components: config.components, ..TrainConfig::preset(config.size) };
+                            *config = TrainConfig { tuning: config.tuning.clone(), ..kept };
                         });
                 }
             >

@@ -59,7 +59,7 @@ fn case(name: &str) -> Result<BenchCase, String> {
     serde_json::from_value(Value::from(name)).map_err(|_| {
         format!(
             "There is no case `{name}`; choose among ssa_forward, ssa_backward, full_attention_block, tiny_forward, \
-             nano_forward, base_forward."
+             nano_forward, base_forward; these two also with _q8_0 or _q4_0 behind."
         )
     })
 }
@@ -88,6 +88,9 @@ mod tests {
         let request = BenchRequest::from_hash("#bench?cases=base_forward,ssa_backward&device=webgpu");
         let expected =
             BenchRequest { device: DeviceChoice::Webgpu, cases: vec![BenchCase::BaseForward, BenchCase::SsaBackward] };
+        assert_eq!(request, Some(Ok(expected)));
+        let request = BenchRequest::from_hash("#bench?cases=nano_forward_q4_0");
+        let expected = BenchRequest { device: DeviceChoice::Auto, cases: vec![BenchCase::NanoForwardQ4] };
         assert_eq!(request, Some(Ok(expected)));
     }
 

@@ -8,3 +8,4 @@ pub mod palette;
 pub mod presets;
 pub mod sentence;
 pub mod viewport;
+pub mod weights;

@@ -63,6 +63,40 @@ pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
+/// "812 B", "19 kB", "6.2 MB", "1.31 GB": three digits at most, in powers of ten as disks and networks count.
+pub fn bytes(bytes: u64) -> String {
+    let size = bytes as f64;
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..999_500 => format!("{:.0} kB", size / 1e3),
+        999_500..99_950_000 => format!("{:.1} MB", size / 1e6),
+        99_950_000..999_500_000 => format!("{:.0} MB", size / 1e6),
+        _ => format!("{:.2} GB", size / 1e9),
+    }
+}
+
+/// "6.2 MiB", "1.3 GiB": in powers of two, as memory is counted.
+pub fn memory(bytes: u64) -> String {
+    let size = bytes as f64 / f64::from(1 << 20);
+    match size {
+        ..9.95 => format!("{size:.1} MiB"),
+        ..1000.0 => format!("{size:.0} MiB"),
+        _ => format!("{:.1} GiB", size / 1024.0),
+    }
+}
+
+/// "194 million", "2.3 million", "1.31 billion"; small counts as they are.
+pub fn rounded(count: u64) -> String {
+    let size = count as f64;
+    match count {
+        0..10_000 => grouped(count as usize),
+        10_000..999_500 => format!("{:.0} thousand", size / 1e3),
+        999_500..9_950_000 => format!("{:.1} million", size / 1e6),
+        9_950_000..999_500_000 => format!("{:.0} million", size / 1e6),
+        _ => format!("{:.2} billion", size / 1e9),
+    }
+}
+
 /// Mean and population standard deviation.
 pub fn mean_and_deviation(values: &[f64]) -> Option<(f64, f64)> {
     if values.is_empty() {
@@ -97,6 +131,18 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!((counted(1, "split").as_str(), counted(5, "split").as_str()), ("1 split", "5 splits"));
         assert_eq!(percent(0.8126), "81.3");
+    }
+
+    #[test]
+    fn bytes_and_parameters_have_three_digits() {
+        let read = |list: &[u64]| list.iter().map(|&count| bytes(count)).collect::<Vec<_>>().join(", ");
+        let sizes = [999, 1_000, 18_500, 999_499, 999_500, 6_240_000, 99_960_000, 525_664_000, 1_308_881_006];
+        assert_eq!(read(&sizes), "999 B, 1 kB, 18 kB, 999 kB, 1.0 MB, 6.2 MB, 100 MB, 526 MB, 1.31 GB");
+        assert_eq!([1 << 20, 82_000_000, 1 << 30].map(memory), ["1.0 MiB", "78 MiB", "1.0 GiB"]);
+        assert_eq!(rounded(2_304_512), "2.3 million");
+        assert_eq!(rounded(193_747_054), "194 million");
+        assert_eq!(rounded(1_308_881_006), "1.31 billion");
+        assert_eq!((rounded(9_999).as_str(), rounded(60_000).as_str()), ("9\u{202f}999", "60 thousand"));
     }
 
     #[test]

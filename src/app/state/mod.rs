@@ -3,6 +3,7 @@
 //! [`Store`] is a bundle of copyable handles: it is passed by value and lives as long as the page.
 
 mod parts;
+mod weights;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 pub use parts::*;
+pub use weights::{Candidate, Offer, OnTheWay, Weights};
 
 use crate::app::plain::presets::Preset;
 use crate::app::plain::sentence::sentence;
@@ -79,6 +81,7 @@ pub struct Store {
 
     pub config: RwSignal<TrainConfig>,
     pub model: RwSignal<Option<Model>>,
+    pub weights: Weights,
 
     pub job: RwSignal<JobState>,
     pub paused: RwSignal<bool>,
@@ -141,6 +144,7 @@ impl Store {
             split_file: RwSignal::new(None),
             config: RwSignal::new(settings.config.clone()),
             model: RwSignal::new(None),
+            weights: Weights::new(settings.start.clone()),
             job: RwSignal::new(JobState::Idle),
             paused: RwSignal::new(false),
             progress: RwSignal::new(None),

@@ -134,6 +134,8 @@ pub struct Run {
     pub map_s: f64,
     /// The device that computed it, in words.
     pub device: String,
+    /// The weights that training started from and how they were tuned, in words; `None` = from scratch, or not known.
+    pub start: Option<String>,
     pub config: TrainConfig,
     pub classes: Vec<Class>,
     /// Class numbers, row-major, 0 = not mapped.
@@ -141,7 +143,14 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(result: &RunResult, config: TrainConfig, classes: Vec<Class>, device: String, map: Vec<u8>) -> Self {
+    /// Of a result, with the device and the weights in words.
+    pub fn new(
+        result: &RunResult,
+        config: TrainConfig,
+        classes: Vec<Class>,
+        (device, start): (String, Option<String>),
+        map: Vec<u8>,
+    ) -> Self {
         Self {
             split: result.split.clone(),
             seed: result.seed,
@@ -150,6 +159,7 @@ impl Run {
             train_s: result.train_s,
             map_s: result.map_s,
             device,
+            start,
             config,
             classes,
             map: Arc::new(map),
@@ -198,6 +208,7 @@ pub enum Role {
     Labels,
     Split,
     Model,
+    Weights,
 }
 
 /// What the browser kept from an earlier visit and cannot reopen by itself.

@@ -7,8 +7,9 @@ use super::super::message::{BenchCase, BenchResult, Event, RequestId};
 use super::super::session::{Refusal, Session};
 use super::{BUSY, Stop, conclude, listen};
 use crate::kernels::sparse_sampling_attention;
-use crate::model::{Config, Formula, HyperSigma, ParameterSource, Task, formula};
+use crate::model::{Config, Formula, HyperSigma, ParameterSource, Quantizing, Task, formula};
 use crate::train::TrainError;
+use crate::weights::Quantization;
 
 /// Repetitions after the first, which compiles.
 const REPETITIONS: usize = 5;
@@ -84,11 +85,16 @@ fn prepare(case: BenchCase, device: &Device) -> Result<(Act, f64), Stop> {
         }
         // Depth 1 and interval 1: patch embedding, one block of full attention, and the head.
         BenchCase::FullAttentionBlock => {
-            network(Config { depth: 1, interval: 1, features: [0; 4], spectral_blocks: 1, ..base() }, device)
+            let config = Config { depth: 1, interval: 1, features: [0; 4], spectral_blocks: 1, ..base() };
+            network(config, Quantization::F32, device)
         }
-        BenchCase::NanoForward => network(Config::nano(Task::Segmentation, TILE, COMPONENTS, CLASSES), device),
-        BenchCase::BaseForward => network(base(), device),
-        BenchCase::TinyForward => network(Config::tiny(Task::Segmentation, [32, 32], 8, 6), device),
+        BenchCase::NanoForward => network(nano(), Quantization::F32, device),
+        BenchCase::NanoForwardQ8 => network(nano(), Quantization::Q8_0, device),
+        BenchCase::NanoForwardQ4 => network(nano(), Quantization::Q4_0, device),
+        BenchCase::BaseForward => network(base(), Quantization::F32, device),
+        BenchCase::BaseForwardQ8 => network(base(), Quantization::Q8_0, device),
+        BenchCase::BaseForwardQ4 => network(base(), Quantization::Q4_0, device),
+        BenchCase::TinyForward => network(tiny(), Quantization::F32, device),
     }
 }
 
@@ -100,9 +106,19 @@ fn base() -> Config {
     Config::base(Task::Segmentation, TILE, COMPONENTS, CLASSES)
 }
 
+fn nano() -> Config {
+    Config::nano(Task::Segmentation, TILE, COMPONENTS, CLASSES)
+}
+
+fn tiny() -> Config {
+    Config::tiny(Task::Segmentation, [32, 32], 8, 6)
+}
+
 /// A network with the weights of the reference formula, so that other runtimes can be given the same.
-fn network(config: Config, device: &Device) -> Result<(Act, f64), Stop> {
-    let model = HyperSigma::new(&config, &mut Formula, device).map_err(Refusal::from)?;
+fn network(config: Config, quantization: Quantization, device: &Device) -> Result<(Act, f64), Stop> {
+    let mut formula = Formula;
+    let mut source = Quantizing::new(&mut formula, quantization);
+    let model = HyperSigma::new(&config, &mut source, device).map_err(Refusal::from)?;
     let shape = [1, config.components, config.rows, config.cols];
     let input = formula::input(shape.iter().product());
     let input = Tensor::<4>::from_data(TensorData::new(input, shape), device);

@@ -28,7 +28,7 @@ pub(in super::super) async fn map(session: &Session, id: RequestId, test: Option
 
 async fn map_current(session: &Session, id: RequestId, test: Option<Split>) -> Result<(), Stop> {
     let cube = session.cube()?;
-    let model = session.model()?;
+    let model = session.whole_model()?;
     let device = session.chosen().await?.device;
     let started_s = now_s();
     let split = test.unwrap_or_default();

@@ -1,7 +1,9 @@
 //! Train, map, measure; once a split.
 
+use std::rc::Rc;
+
 use super::super::clock::now_s;
-use super::super::message::{Checkpoint, Event, Phase, Progress, RequestId, RunResult, TrainJob};
+use super::super::message::{Checkpoint, DeviceChoice, Event, Phase, Progress, RequestId, RunResult, TrainJob};
 use super::super::session::{Refusal, Session};
 use super::map::{MapPhase, map_scene};
 use super::pace::Pace;
@@ -9,6 +11,7 @@ use super::{BUSY, Stop, conclude, listen};
 use crate::preprocess::{Projection, ProjectionFit};
 use crate::scene::Cube;
 use crate::train::{CubeView, TrainConfig, TrainedModel, Trainer, TrainingData, TrainingReport};
+use crate::weights::Pretrained;
 
 /// Seconds between two checkpoints: rarely enough to cost nothing, often enough to lose little.
 const CHECKPOINT_EVERY_S: f64 = 10.0;
@@ -25,13 +28,31 @@ async fn run_all(session: &Session, id: RequestId, mut job: TrainJob) -> Result<
     }
     let cube = session.cube()?;
     let runs = job.splits.len();
+    let weights = if job.pretrained { Some(start(session, &mut job.config).await?) } else { None };
     let projection = prepare(session, id, &*cube, &job.config, runs).await?;
     for run in job.finished_runs..runs {
         let resume = job.resume.take();
         let config = TrainConfig { seed: job.config.seed + run as u64, ..job.config.clone() };
-        Run { session, id, run, runs, cube: &*cube, projection: &projection, job: &job, config }.go(resume).await?;
+        let (cube, projection, weights) = (&*cube, &projection, weights.clone());
+        Run { session, id, run, runs, cube, projection, job: &job, config, weights }.go(resume).await?;
     }
     Ok(())
+}
+
+/// The current weights, with the configuration told of them.
+async fn start(session: &Session, config: &mut TrainConfig) -> Result<Rc<Pretrained>, Stop> {
+    let current = session.state.borrow().weights.clone();
+    let current = current
+        .ok_or_else(|| Refusal::from("no weights are loaded to start from; load some, or train from scratch"))?;
+    config.adopt(&current.pretrained);
+    // An adapter names its base by its hash: a file that is read where it lies has none yet.
+    while current.pretrained.hash_next().map_err(Refusal::from)? {
+        listen(session).await?;
+    }
+    if session.chosen().await?.info.active == DeviceChoice::Webgpu {
+        session.trust_frozen().await?;
+    }
+    Ok(current.pretrained.clone())
 }
 
 /// Fits the projection to the whole scene; the same for every run.
@@ -70,6 +91,7 @@ struct Run<'a> {
     projection: &'a Projection,
     job: &'a TrainJob,
     config: TrainConfig,
+    weights: Option<Rc<Pretrained>>,
 }
 
 impl Run<'_> {
@@ -82,7 +104,8 @@ impl Run<'_> {
         while data.read_next(&view)? {
             listen(session).await?;
         }
-        let mut trainer = Trainer::new(self.config.clone(), data, &device)?;
+        let weights = self.weights.as_ref();
+        let mut trainer = Trainer::starting_from(self.config.clone(), data, &device, weights)?;
         let mut train_s = 0.0;
         if let Some(checkpoint) = resume {
             trainer.resume(&checkpoint.bytes)?;
@@ -99,7 +122,7 @@ impl Run<'_> {
             TrainingReport { split: split.name.clone(), history: trainer.history().to_vec(), best_epoch },
         )
         .await?;
-        let model = std::rc::Rc::new(model);
+        let model = Rc::new(model);
         session.state.borrow_mut().model = Some(model.clone());
 
         let started_s = now_s();

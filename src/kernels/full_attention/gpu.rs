@@ -20,7 +20,7 @@ impl FullAttentionKernels for Cube {
         let shape = AttentionShape::of(&q.shape());
         let [q, k, v] = [q, k, v].map(dense);
         let out = launch::empty(&q, Shape::from(shape.out().to_vec()));
-        let groups = (shape.batch * shape.heads * shape.tokens).div_ceil(GROUP);
+        let groups = shape.batch * shape.heads * shape.tokens.div_ceil(GROUP);
         launch::run(&q.client, AttentionKernel(shape), groups, &[&q.handle, &k.handle, &v.handle], &[&out.handle]);
         out
     }
@@ -45,7 +45,7 @@ impl KernelSource for AttentionKernel {
         let each = |line: &dyn Fn(usize) -> String| (0..lanes).map(line).collect::<Vec<_>>().join("\n");
         let (lane, inner) = if self.lane_width() == 4 { ("vec4<f32>", "dot(a, b)") } else { ("f32", "a * b") };
         SourceTemplate::new(include_str!("../../../shaders/full_attention.wgsl"))
-            .register("queries", (batch * heads * tokens).to_string())
+            .register("planes", (batch * heads).to_string())
             .register("heads", heads.to_string())
             .register("tokens", tokens.to_string())
             .register("lanes", lanes.to_string())
@@ -57,9 +57,20 @@ impl KernelSource for AttentionKernel {
                 "load",
                 each(&|i| format!("    let q{i} = SCALE * q[query * LANES + {i}u];\n    var sum{i} = Lane(0.0);")),
             )
-            .register("product", each(&|i| format!("        logit += inner(q{i}, k[row + {i}u]);")))
-            .register("shrink", each(&|i| format!("            sum{i} *= shrink;")))
-            .register("add", each(&|i| format!("        sum{i} += power * v[row + {i}u];")))
+            .register(
+                "product",
+                each(&|i| {
+                    let inner = ["x", "y", "z", "w"].map(|key| format!("inner(q{i}, k[rows.{key} + {i}u])"));
+                    format!("        logits += vec4<f32>({});", inner.join(", "))
+                }),
+            )
+            .register(
+                "add",
+                each(&|i| {
+                    let terms = ["x", "y", "z", "w"].map(|key| format!("powers.{key} * v[rows.{key} + {i}u]"));
+                    format!("        sum{i} = sum{i} * shrink + ({});", terms.join(" + "))
+                }),
+            )
             .register("store", each(&|i| format!("    out[at + {i}u] = sum{i} / norm;")))
     }
 

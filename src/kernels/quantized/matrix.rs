@@ -103,7 +103,7 @@ impl QuantizedMatrix {
         let (tuning, storage) = match probe {
             Ok(gpu) => {
                 let tuning = tuning.unwrap_or_else(|| Tuning::of_gpu(&gpu.client));
-                let upload = Upload::new(kind, [outputs, inputs], bytes, &gpu.client, tuning.output_limit);
+                let upload = Upload::new(kind, [outputs, inputs], bytes, &gpu.client, tuning.binding_limit);
                 (tuning, Storage::Gpu(Arc::new(upload)))
             }
             Err(_) => {
@@ -130,6 +130,14 @@ impl QuantizedMatrix {
 
     pub fn tuning(&self) -> Tuning {
         self.tuning
+    }
+
+    /// Buffers that hold the weights; on the CPU they are in one piece.
+    pub fn parts(&self) -> usize {
+        match &self.storage {
+            Storage::Cpu(_) => 1,
+            Storage::Gpu(upload) => upload.parts.len(),
+        }
     }
 
     /// Bytes on the device.

@@ -25,10 +25,11 @@ mod panels;
 mod tuning;
 mod upload;
 
+pub use super::products::BLOCK;
 pub use block::WeightKind;
 pub use gpu::shader_sources;
 pub use matrix::{MatrixError, QuantizedMatrix};
-pub use tuning::{CpuMethod, GpuTile, Tuning};
+pub use tuning::{CpuMethod, GpuTile, Tuning, faster, measure};
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};

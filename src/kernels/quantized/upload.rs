@@ -7,6 +7,7 @@
 
 use cubecl::client::Client;
 use cubecl::server::Handle;
+use wide::bytemuck;
 
 use super::block::{self, WeightKind};
 use crate::kernels::products::BLOCK;
@@ -41,20 +42,18 @@ impl Upload {
         [outputs, inputs]: [usize; 2],
         bytes: &[u8],
         client: &Client,
-        output_limit: Option<usize>,
+        binding_limit: Option<usize>,
     ) -> Self {
-        let output_bytes = inputs / BLOCK * Words::of(kind) * size_of::<u32>();
         // What the adapter binds at once, and what a shader counts in 32 bits.
         let bindable = usize::try_from(client.properties().memory.max_page_size).unwrap_or(usize::MAX).min(1 << 31);
-        let limit = output_limit.unwrap_or(usize::MAX).min(bindable / output_bytes) / QUAD * QUAD;
-        let limit = limit.clamp(QUAD, outputs.next_multiple_of(QUAD));
+        let limit = outputs_of_a_part(kind, [outputs, inputs], bindable.min(binding_limit.unwrap_or(usize::MAX)));
         let row_bytes = inputs / BLOCK * kind.block_bytes();
         let parts = (0..outputs)
             .step_by(limit)
             .map(|first| {
                 let count = limit.min(outputs - first);
                 let words = Words::new(kind, inputs, count, &bytes[first * row_bytes..][..count * row_bytes]);
-                let upload = |words: &[u32]| client.create_from_slice(&bytes_of(words));
+                let upload = |words: &[u32]| client.create_from_slice(bytemuck::cast_slice(words));
                 let scales = kind.is_quantized().then(|| upload(&words.scales));
                 Part { first, outputs: count, quants: upload(&words.quants), scales }
             })
@@ -69,6 +68,13 @@ impl Upload {
         let blocks = |part: &Part| part.outputs.div_ceil(QUAD) * (self.inputs / BLOCK);
         self.parts.iter().map(|part| blocks(part) * (QUAD * quants + scales) * size_of::<u32>()).sum()
     }
+}
+
+/// Outputs whose words fit a buffer of so many bytes: whole quads, at least one. The words are the larger of the two buffers
+/// of a part.
+fn outputs_of_a_part(kind: WeightKind, [outputs, inputs]: [usize; 2], bindable: usize) -> usize {
+    let output_bytes = inputs / BLOCK * Words::of(kind) * size_of::<u32>();
+    (bindable / output_bytes / QUAD * QUAD).clamp(QUAD, outputs.next_multiple_of(QUAD))
 }
 
 /// A part as the shaders read it.
@@ -137,6 +143,26 @@ impl Words {
     }
 }
 
-fn bytes_of(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_beyond_what_can_be_bound_is_split_by_outputs() {
+        // WebGPU's least: 128 MiB a binding. F32 weights of a layer of 16384 inputs: 64 KiB an output.
+        assert_eq!(outputs_of_a_part(WeightKind::F32, [5120, 16384], 128 << 20), 2048);
+        assert_eq!(outputs_of_a_part(WeightKind::Q4_0, [5120, 16384], 128 << 20), 5120);
+        // Whole quads, the bytes of which fit.
+        for kind in WeightKind::ALL {
+            for bindable in [5_000, 10_000, 100_000] {
+                let outputs = outputs_of_a_part(kind, [1001, 320], bindable);
+                let words = Words::new(kind, 320, outputs, &vec![0; outputs * 10 * kind.block_bytes()]);
+                assert!(outputs.is_multiple_of(QUAD) && outputs <= 1004, "{kind:?}");
+                assert!(words.quants.len() * 4 <= bindable || outputs == QUAD, "{kind:?}, {bindable}");
+                assert!(words.scales.len() <= words.quants.len(), "{kind:?}");
+            }
+        }
+        assert_eq!(outputs_of_a_part(WeightKind::F32, [7, 64], 1), QUAD, "at least one quad");
+        assert_eq!(outputs_of_a_part(WeightKind::F32, [7, 64], 1 << 30), 8, "no more than there are");
+    }
 }

@@ -1,7 +1,7 @@
 //! Repeatable randomness of the landscape: numbers that depend on a seed and a place, not on the order of asking.
 
 /// SplitMix64's finisher over a seed and two coordinates.
-pub(super) fn hash(seed: u64, a: i64, b: i64) -> u64 {
+pub(in crate::scene) fn hash(seed: u64, a: i64, b: i64) -> u64 {
     let mut z = seed
         .wrapping_add((a as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
         .wrapping_add((b as u64).wrapping_mul(0xC2B2_AE3D_27D4_EB4F));
@@ -14,17 +14,17 @@ pub(super) fn hash(seed: u64, a: i64, b: i64) -> u64 {
 }
 
 /// Uniform in 0..1.
-pub(super) fn unit(seed: u64, a: i64, b: i64) -> f64 {
+pub(in crate::scene) fn unit(seed: u64, a: i64, b: i64) -> f64 {
     (hash(seed, a, b) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Uniform in `low..high`.
-pub(super) fn between(seed: u64, a: i64, b: i64, low: f64, high: f64) -> f64 {
+pub(in crate::scene) fn between(seed: u64, a: i64, b: i64, low: f64, high: f64) -> f64 {
     low + (high - low) * unit(seed, a, b)
 }
 
 /// Standard normal (Box and Muller).
-pub(super) fn gaussian(seed: u64, a: i64, b: i64) -> f64 {
+pub(in crate::scene) fn gaussian(seed: u64, a: i64, b: i64) -> f64 {
     let radius = (-2.0 * (1.0 - unit(seed, a, b)).ln()).sqrt();
     radius * (std::f64::consts::TAU * unit(!seed, a, b)).cos()
 }
@@ -41,7 +41,7 @@ fn smooth(seed: u64, x: f64, y: f64) -> f64 {
 }
 
 /// Noise with details: features of `scale` and, half as strong each time, of half the size; about −1..1.
-pub(super) fn fractal(seed: u64, x: f64, y: f64, scale: f64, octaves: u32) -> f64 {
+pub(in crate::scene) fn fractal(seed: u64, x: f64, y: f64, scale: f64, octaves: u32) -> f64 {
     let (mut sum, mut strength, mut total, mut scale) = (0.0, 1.0, 0.0, scale);
     for octave in 0..octaves {
         sum += strength * smooth(seed.wrapping_add(u64::from(octave)), x / scale, y / scale);
@@ -54,7 +54,7 @@ pub(super) fn fractal(seed: u64, x: f64, y: f64, scale: f64, octaves: u32) -> f6
 }
 
 /// The tree crown over a place: crowns are the cells round scattered trunks.
-pub(super) struct Crown {
+pub(in crate::scene) struct Crown {
     /// From the trunk to the place.
     pub dx: f64,
     pub dy: f64,
@@ -64,7 +64,7 @@ pub(super) struct Crown {
 }
 
 /// Crowns of about `size` across.
-pub(super) fn crown(seed: u64, x: f64, y: f64, size: f64) -> Crown {
+pub(in crate::scene) fn crown(seed: u64, x: f64, y: f64, size: f64) -> Crown {
     let (cx, cy) = ((x / size).floor() as i64, (y / size).floor() as i64);
     let (mut best, mut second) = (f64::MAX, f64::MAX);
     let mut found = Crown { dx: 0.0, dy: 0.0, inside: 0.0, id: 0 };

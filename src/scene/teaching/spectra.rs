@@ -67,7 +67,7 @@ fn step(x: f64, centre: f64, width: f64) -> f64 {
 
 /// Soil as it lies bare or shows through plants.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Soil {
+pub(in crate::scene) struct Soil {
     /// 1 = a medium loam.
     pub brightness: f64,
     /// 0 = dry, 1 = wet.
@@ -78,7 +78,7 @@ pub(super) struct Soil {
 
 /// A canopy. Amounts are relative: 1 = a healthy, dense crop.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Plants {
+pub(in crate::scene) struct Plants {
     pub chlorophyll: f64,
     pub water: f64,
     /// Brown pigments and dry matter of ripe or dead leaves: 0 = green, 1 = straw.
@@ -93,7 +93,7 @@ pub(super) struct Plants {
 
 /// What reflects.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Surface {
+pub(in crate::scene) enum Surface {
     Soil(Soil),
     Plants(Plants),
     /// Turbidity 0 = clear to 1 = muddy; depth 0 = the wet bank shows to 1 = the bottom is never seen.
@@ -117,7 +117,7 @@ pub(super) enum Surface {
 }
 
 /// Curves that do not depend on amounts, one value a band.
-pub(super) struct Spectra {
+pub(in crate::scene) struct Spectra {
     nm: Vec<f64>,
     chlorophyll: Vec<f64>,
     carotenoid: Vec<f64>,

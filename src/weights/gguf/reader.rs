@@ -137,6 +137,13 @@ impl TensorFile for GgufFile {
         check_values(self.name(), tensor, start, out.len())?;
         read_run(self.source.as_ref(), self.places[index], tensor.kind, start, out)
     }
+
+    fn stored(&self, index: usize) -> Result<Option<Vec<u8>>, WeightsError> {
+        // Opening the file has compared the shape with what is there.
+        let mut bytes = vec![0; row_bytes(&self.tensors[index]).unwrap_or(0) as usize];
+        self.read_bytes(index, 0, &mut bytes)?;
+        Ok(Some(bytes))
+    }
 }
 
 /// The part before the tensors, read once from front to back.

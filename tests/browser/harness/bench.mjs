@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
+import { Front } from './front.mjs';
 import { Tab } from './tab.mjs';
 import { Skip } from './test.mjs';
 
@@ -98,6 +99,7 @@ function startServer(base) {
 class Desk {
   #tabs = [];
   #contexts = [];
+  #fronts = [];
   #folder;
 
   constructor(bench, name) {
@@ -108,14 +110,15 @@ class Desk {
   /**
    * Opens the page in a fresh profile.
    * `webgpu`: offer the software adapter; `base`: path on the server; `prepare(context)`: before the page loads, e.g. routes;
-   * `viewport`, `colorScheme`, `reducedMotion`: as Playwright has them; `query`: appended to the URL.
+   * `viewport`, `colorScheme`, `reducedMotion`: as Playwright has them; `query`: appended to the URL; `front`: a server of the
+   * test's own in front of the page's.
    */
-  async open({ webgpu = false, base = '/', prepare, query = '', ...context } = {}) {
+  async open({ webgpu = false, base = '/', prepare, query = '', front, ...context } = {}) {
     const browser = await this.bench.browser(webgpu);
     const fresh = await browser.newContext({ viewport: { width: 1440, height: 900 }, acceptDownloads: true, ...context });
     this.#contexts.push(fresh);
     await prepare?.(fresh);
-    return this.#goto(await fresh.newPage(), (await this.bench.url(base)) + query);
+    return this.#goto(await fresh.newPage(), (front?.url ?? (await this.bench.url(base))) + query);
   }
 
   /** Opens the page once more in the profile of `tab`, as a second tab of the same user. */
@@ -129,6 +132,13 @@ class Desk {
     this.#tabs.push(tab);
     await page.goto(url, { waitUntil: 'domcontentloaded' });
     return tab;
+  }
+
+  /** A server that also serves files of the test, see front.mjs. */
+  async front() {
+    const front = await Front.start(await this.bench.url('/'));
+    this.#fronts.push(front);
+    return front;
   }
 
   /** A folder for files that the test makes. */
@@ -152,6 +162,7 @@ class Desk {
 
   async clear() {
     for (const context of this.#contexts) await context.close().catch(() => {});
+    for (const front of this.#fronts) front.close();
     if (this.#folder) await rm(this.#folder, { recursive: true, force: true });
   }
 }

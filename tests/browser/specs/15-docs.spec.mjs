@@ -6,6 +6,7 @@ import { root } from '../harness/bench.mjs';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
 import { test } from '../harness/test.mjs';
+import { tinyGguf } from '../harness/weights.mjs';
 
 /** The names in the first column of the table. */
 function documented() {
@@ -75,6 +76,20 @@ test(
     await tab.drop('stage', truth);
     await look();
     await tab.get('question-cancel').click();
+    await tab.drop('stage', [{ name: 'tiny.gguf', bytes: tinyGguf() }]);
+    await tab.text('weights-fit', /\w/);
+    await look();
+    await tab.get('weights-offer-load').click();
+    await tab.text('weights-title', /\w/, 60);
+    await tab.get('weights-more-toggle').click();
+    await tab.get('report-open').click();
+    await tab.get('report-table').waitFor();
+    await look();
+    await tab.get('report-close').click();
+    await lab.step('train');
+    await tab.get('tuning-lora').click();
+    await look();
+    await tab.get('tuning-full').click();
     await lab.startTraining();
     await tab.text('job-state', /training/, 60);
     await look();

@@ -71,6 +71,39 @@ test(
   { timeout_s: 180 },
 );
 
+for (const cpu of [false, true]) {
+  const where = cpu ? 'WebAssembly' : 'WebGPU';
+  test(
+    `webgpu: frozen layers and full attention meet float64 on ${where}`,
+    async (desk) => {
+      const tab = await open(desk);
+      await check(tab, 'awkward', cpu);
+      await check(tab, 'attention', cpu);
+      for (let from = 0; from < 20; from += 5) await check(tab, 'layers', cpu, from, from + 5);
+    },
+    { timeout_s: 600 },
+  );
+}
+
+const MIB = 2 ** 20;
+for (const complete of [false, true]) {
+  test(
+    `webgpu: ViT-H${complete ? ', all its blocks,' : ''} in Q4_0 maps a tile within 1 GiB of GPU and 300 MiB of heap`,
+    async (desk) => {
+      const tab = await open(desk);
+      const report = JSON.parse(await tab.page.evaluate((complete) => check('huge', complete), complete));
+      report.gpu_peak_bytes = await tab.page.evaluate(() => gpuBytes.peak);
+      console.log(`     ${JSON.stringify(report)}`);
+      assert.ok(report.gpu_peak_bytes < 1024 * MIB, `${report.gpu_peak_bytes} bytes of GPU memory`);
+      assert.ok(report.heap_bytes < 300 * MIB, `${report.heap_bytes} bytes of heap`);
+      // All of it, not some of it: ViT-H's projections at 4.5 bits.
+      assert.ok(report.parameters > (complete ? 1.27e9 : 0.86e9), `${report.parameters} parameters`);
+      assert.ok(report.gpu_peak_bytes > (report.parameters * 4.5) / 8, 'the weights are on the GPU');
+    },
+    { timeout_s: 900 },
+  );
+}
+
 for (const name of ['tiny_seg', 'tiny_seg_odd', 'tiny_cls']) {
   test(
     `webgpu: the network ${name} meets the official code`,

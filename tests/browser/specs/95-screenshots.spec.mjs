@@ -6,6 +6,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { root } from '../harness/bench.mjs';
 import { Lab } from '../harness/lab.mjs';
+import { paperCheckpoints } from '../harness/weights.mjs';
 import { test } from '../harness/test.mjs';
 
 const folder = process.env.SIGMASCOPE_SCREENSHOTS;
@@ -52,4 +53,28 @@ async function screenshots(desk) {
   await keep(tab, 'narrow');
 }
 
+/** Files of the paper's Base with zeros for numbers: names, sizes and the report are those of the real ones. */
+async function weights(desk) {
+  const files = await paperCheckpoints(await desk.folder(), 'base');
+  const tab = await desk.open({ colorScheme: 'light' });
+  const lab = new Lab(tab);
+  await lab.engine();
+  await tab.get('try-it').click();
+  await tab.text('scene-dims', /×/, 60);
+  await lab.step('model');
+  await tab.get('weights-more-toggle').click();
+  await tab.choose('weights-files', files);
+  await tab.get('quantization-q4_0').click();
+  await tab.text('weights-fit', /\w/, 60);
+  await tab.get('weights-more-toggle').click();
+  await keep(tab, 'weights');
+  await tab.get('weights-offer-load').click();
+  await tab.text('weights-title', /Base/, 600);
+  await tab.page.emulateMedia({ colorScheme: 'dark' });
+  await tab.get('report-open').click();
+  await tab.get('report-table').waitFor();
+  await keep(tab, 'weights-report');
+}
+
+if (folder) test('screenshots: pre-trained weights', weights, { timeout_s: 1200 });
 if (folder) test('screenshots: the pictures of the README', screenshots, { timeout_s: 2000 });

@@ -1,21 +1,26 @@
 //! Layer normalisation over the last axis as one operation on burn's tape.
 //!
 //! burn's tape has no such operation: it records the nine elementary ones and their derivatives, each a pass over the
-//! whole tensor. Here both passes are one loop over the rows on the CPU; mean and variance are computed again on the way
-//! back, which costs less than keeping them.
+//! whole tensor. Here both passes are one loop over the rows, on the CPU as in a shader; mean and variance are computed again
+//! on the way back, which costs less than keeping them.
 //!
 //! ```text
 //! x̂ = (x − mean) r,  r = (variance + ε)^-½         y = γ x̂ + β
 //! ∂x = r (h − mean(h) − x̂ mean(h x̂)),  h = γ ∂y    ∂γ = Σ_rows ∂y x̂    ∂β = Σ_rows ∂y
 //! ```
 
+mod gpu;
+
+pub use gpu::{backward_across, forward_across, shader_sources};
+
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::{Flex, FlexTensor};
+use burn::backend::ops::ModuleOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Cube, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::{Shape, Tensor, TensorData};
+use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
+use burn::tensor::{Tensor, TensorData};
 use wide::f32x4;
 
 /// Layer normalisation over the last axis: `x` `[.., C]` of float32, `gamma` and `beta` `[C]`. Differentiable in all three
@@ -46,7 +51,7 @@ pub trait LayerNorm: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What a concrete backend brings; without anything of its own it composes burn's operations.
+/// What a concrete backend brings.
 pub trait LayerNormKernels: Backend {
     /// `y`, of the shape of `x`.
     fn layer_norm_forward(
@@ -54,9 +59,7 @@ pub trait LayerNormKernels: Backend {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         epsilon: f64,
-    ) -> FloatTensor<Self> {
-        Self::layer_norm(x, gamma, Some(beta), epsilon)
-    }
+    ) -> FloatTensor<Self>;
 
     /// The gradients of x, gamma and beta.
     fn layer_norm_backward(
@@ -64,43 +67,9 @@ pub trait LayerNormKernels: Backend {
         gamma: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         epsilon: f64,
-    ) -> [FloatTensor<Self>; 3] {
-        let shape = x.shape();
-        let channels = shape[shape.num_dims() - 1];
-        let rows = Shape::from(vec![shape.num_elements() / channels.max(1), channels]);
-        let x = Self::float_reshape(x, rows.clone()); // [R, C]
-        let grad = Self::float_reshape(grad, rows); // [R, C]
-        let gamma = Self::float_reshape(gamma, Shape::from(vec![1, channels])); // [1, C]
-
-        let centred = Self::float_sub(x.clone(), Self::float_mean_dim(x, 1));
-        let variance = Self::float_mean_dim(Self::float_mul(centred.clone(), centred.clone()), 1); // [R, 1]
-        let deviation = Self::float_sqrt(Self::float_add_scalar(variance, epsilon.into())); // [R, 1]
-        let normal = Self::float_div(centred, deviation.clone()); // x̂ [R, C]
-        let h = Self::float_mul(grad.clone(), gamma);
-        let along = Self::float_mean_dim(Self::float_mul(h.clone(), normal.clone()), 1); // [R, 1]
-        let flat = Self::float_sub(h.clone(), Self::float_mean_dim(h, 1));
-        let grad_x = Self::float_div(Self::float_sub(flat, Self::float_mul(normal.clone(), along)), deviation);
-
-        let columns = |tensor| Self::float_reshape(Self::float_sum_dim(tensor, 0), Shape::from(vec![channels]));
-        let grad_gamma = columns(Self::float_mul(grad.clone(), normal));
-        [Self::float_reshape(grad_x, shape), grad_gamma, columns(grad)]
-    }
+    ) -> [FloatTensor<Self>; 3];
 }
 
-impl LayerNormKernels for Cube {}
-
-impl LayerNorm for Cube {
-    fn fused_layer_norm(
-        x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        Self::layer_norm_forward(x, gamma, beta, epsilon)
-    }
-}
-
-/// burn's CPU backend has the forward pass already.
 impl LayerNorm for Flex {
     fn fused_layer_norm(
         x: FloatTensor<Self>,
@@ -113,6 +82,16 @@ impl LayerNorm for Flex {
 }
 
 impl LayerNormKernels for Flex {
+    /// burn's CPU backend has this one.
+    fn layer_norm_forward(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        Self::layer_norm(x, gamma, Some(beta), epsilon)
+    }
+
     fn layer_norm_backward(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -120,8 +99,8 @@ impl LayerNormKernels for Flex {
         epsilon: f64,
     ) -> [FloatTensor<Self>; 3] {
         let (shape, columns) = (x.shape(), gamma.shape());
-        let [x, gamma, grad] = [x, gamma, grad].map(super::flex::dense);
-        let [x, gamma, grad] = [&x, &gamma, &grad].map(super::flex::floats);
+        let [x, gamma, grad] = [x, gamma, grad].map(crate::kernels::flex::dense);
+        let [x, gamma, grad] = [&x, &gamma, &grad].map(crate::kernels::flex::floats);
         let [grad_x, grad_gamma, grad_beta] = backward(x, gamma, grad, epsilon as f32);
         let column = |data| FlexTensor::from_data(TensorData::new(data, columns.clone()));
         [FlexTensor::from_data(TensorData::new(grad_x, shape)), column(grad_gamma), column(grad_beta)]

@@ -1,0 +1,28 @@
+//! What the worker takes from the browser: dropped files, the origin's private file system, the network.
+
+mod blob;
+mod fetch;
+mod private;
+
+pub use blob::BlobSource;
+pub use fetch::Fetch;
+pub use private::PrivateFolder;
+
+use js_sys::{Object, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+
+/// A property, unless it is undefined or null.
+pub fn get(object: &JsValue, key: &str) -> Option<JsValue> {
+    Reflect::get(object, &JsValue::from_str(key)).ok().filter(|value| !value.is_undefined() && !value.is_null())
+}
+
+/// The message of a thrown value.
+pub fn describe(error: &JsValue) -> String {
+    let message = error.dyn_ref::<Object>().and_then(|object| get(object, "message"));
+    message.and_then(|message| message.as_string()).unwrap_or_else(|| format!("{error:?}"))
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    js_sys::Date::now() as u64
+}
