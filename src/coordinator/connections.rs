@@ -11,6 +11,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::patience::Patient;
+
 /// Bytes of requests that are read ahead on one connection.
 const BUFFER: usize = 64 << 10;
 
@@ -21,7 +23,7 @@ pub(super) struct ConnectionLimits {
     pub(super) slots: Arc<Semaphore>,
     /// All permits.
     pub(super) max: u32,
-    /// For the head of a request, and between two requests.
+    /// For the head of a request, between two requests, and for taking a piece of an answer.
     pub(super) head: Duration,
     /// How long open transfers may go on after the signal to stop.
     pub(super) grace: Duration,
@@ -77,7 +79,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(head)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Patient::new(stream, head)), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         // One that ends with an error has nobody left to be told.

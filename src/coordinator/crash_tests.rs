@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,11 +12,12 @@ use tempfile::TempDir;
 
 use super::aggregate::MODEL_HEADER_MAX;
 use super::api::endpoint::Upload;
-use super::api::transfer::{Transfer, check};
+use super::api::transfer::{Transfer, submit};
 use super::machine::{Message, Phase};
-use super::runner::{replay, work};
-use super::service::{Capacity, Coordinator, Slot};
-use super::store::{Blobs, Entry, Folder, Log, RedbLog, StoreError};
+use super::runner::{aggregate_if_closed, replay, tick};
+use super::service::{Capacity, Coordinator};
+use super::slot::Slot;
+use super::store::{Blobs, Entry, Folder, Log, RedbLog, Scratch, StoreError};
 use super::uploads::put_chunk;
 use crate::federation::protocol::{
     BandStatistics, Binding, ClientId, Encoder, FederationId, FinishUpload, Hash, Layout, Reason, Refusal, UpdatePlan,
@@ -71,11 +72,11 @@ impl Log for FragileLog {
 struct FragileBlobs(Folder, Arc<Fuse>);
 
 impl Blobs for FragileBlobs {
-    fn scratch(&self) -> io::Result<PathBuf> {
+    fn scratch(&self) -> io::Result<Scratch> {
         self.1.around(|| self.0.scratch(), || io::Error::other("died"))
     }
 
-    fn adopt(&self, scratch: &Path, hash: Hash) -> io::Result<()> {
+    fn adopt(&self, scratch: &Scratch, hash: Hash) -> io::Result<()> {
         self.1.around(|| self.0.adopt(scratch, hash), || io::Error::other("died"))
     }
 
@@ -178,8 +179,7 @@ fn upload(world: &mut World, id: FederationId, client: Option<ClientId>, upload:
         let folder = transfer.folder(coordinator, &slot);
         put_chunk(&folder, 0, bytes)?;
         let finish = FinishUpload { sha256: Hash::of(bytes), bytes: bytes.len() as u64, samples: 3, metrics: None };
-        let message = check(coordinator, &slot, &transfer, &finish, &folder)?;
-        coordinator.send(&slot, &message)
+        submit(coordinator, &slot, &transfer, &finish)
     })
 }
 
@@ -190,7 +190,11 @@ fn pass(world: &mut World, id: FederationId, wanted: impl Fn(Phase) -> bool) {
             return;
         }
         // A round that the disk has stopped is tried again; the process is started again first.
-        world.until_told(|coordinator| work(coordinator, &coordinator.get(id).unwrap(), false));
+        world.until_told(|coordinator| {
+            let slot = coordinator.get(id).unwrap();
+            tick(coordinator, &slot)?;
+            aggregate_if_closed(coordinator, &slot)
+        });
         std::thread::sleep(Duration::from_millis(2));
     }
     panic!("stuck in {:?}", world.slot(id).state().phase);

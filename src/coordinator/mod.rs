@@ -13,11 +13,11 @@
 //! | `page`, `headers` | the page |
 //! | `machine` | the state of a federation, one file a phase |
 //! | `store` | the log and the contents, behind traits with guarantees |
-//! | `service` | all federations; the only way to change one |
+//! | `service`, `slot` | all federations, and one of them; the only way to change one |
 //! | `runner`, `aggregate` | what happens by itself: deadlines, and updates becoming the next model |
 //! | `api`, `uploads` | addresses, and uploads in chunks |
-//! | `tokens`, `limits`, `connections` | who may what, how often, how slowly |
-//! | `settings`, `metrics` | flags, environment and file; what is counted |
+//! | `tokens`, `limits`, `connections`, `patience` | who may what, how often, how slowly |
+//! | `settings`, `metrics`, `audit` | flags, environment and file; what is counted; what is told |
 //!
 //! ```no_run
 //! use sigmascope::coordinator::{ServeOptions, serve};
@@ -28,6 +28,7 @@
 
 pub mod aggregate;
 mod api;
+mod audit;
 mod connections;
 #[cfg(test)]
 mod crash_tests;
@@ -37,9 +38,11 @@ pub mod machine;
 mod metrics;
 mod origin;
 mod page;
+mod patience;
 mod runner;
 mod service;
 mod settings;
+mod slot;
 mod source;
 pub mod store;
 mod tokens;
@@ -63,8 +66,9 @@ use tokens::{Claim, Token};
 pub use origin::Origin;
 pub use page::BasePath;
 pub use runner::replay;
-pub use service::{Capacity, Coordinator, Slot, StartError};
+pub use service::{Capacity, Coordinator, StartError};
 pub use settings::{FederationOptions, LogForm, SettingsError, environment, parse, with_file_and_environment};
+pub use slot::Slot;
 
 /// How long open transfers may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(2);
@@ -100,7 +104,7 @@ pub struct ServeOptions {
 
     /// Another server that weights may be fetched from, like https://weights.example; may be given several times. Without it
     /// the page can reach no server but this one
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     pub weights_from: Vec<Origin>,
 }
 
@@ -184,7 +188,7 @@ impl Server {
         let slots = Arc::new(Semaphore::new(max_connections as usize));
         let api = api::Api {
             coordinator: self.coordinator.clone(),
-            origins: Arc::new(api::Origins(self.options.federation.origin.clone())),
+            origins: self.options.federation.origin.clone().into(),
             connections: slots.clone(),
             max_connections,
         };
@@ -210,7 +214,7 @@ impl Server {
 /// Opens the data folder. Also says where a new admin token was written.
 fn open(folder: &Path, options: &FederationOptions) -> Result<(Coordinator, Option<PathBuf>), ServeError> {
     let fail = |source: StartError| ServeError::Federations { folder: folder.into(), source };
-    std::fs::create_dir_all(folder).map_err(|error| fail(error.into()))?;
+    create_private(folder).map_err(|error| fail(error.into()))?;
     let log = RedbLog::open(folder).map_err(|error| fail(error.into()))?;
     let blobs = Folder::open(folder).map_err(|error| fail(error.into()))?;
     let (admin, new_token) = admin_token(folder, options, &log)?;
@@ -261,6 +265,14 @@ fn admin_token(
         log.set_admin(hash).map_err(|error| fail(error.into()))?;
     }
     Ok((hash, path))
+}
+
+/// What clients send is nobody else's business: a new folder can be read by its owner only.
+fn create_private(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
 }
 
 fn write_secret(path: &Path, secret: &str) -> io::Result<()> {

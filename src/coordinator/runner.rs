@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::aggregate::{AggregateError, Contribution, Job, aggregate};
+use super::aggregate::{AggregateError, Contribution, Job, Outcome, aggregate};
 use super::machine::{Message, Phase, Round};
 use super::service::{Coordinator, Slot};
 use super::source::PathSource;
+use super::store::Scratch;
 use super::uploads::disk;
 use crate::federation::protocol::{
     BandStatistics, BandSum, Binding, Definition, FederationId, Hash, Reason, Refusal, UpdateError,
@@ -24,6 +26,25 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Runs until it is dropped. Whatever it is doing then is done again after the restart, with the same result.
 pub async fn run(coordinator: Arc<Coordinator>) {
+    // Apart, so that a long aggregation holds up no other federation's deadline.
+    tokio::join!(watch_deadlines(coordinator.clone()), aggregate_closed_rounds(coordinator));
+}
+
+async fn watch_deadlines(coordinator: Arc<Coordinator>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        let ticking = coordinator.clone();
+        let ticked = tokio::task::spawn_blocking(move || {
+            // Not the first failure only: the others' time has come, too.
+            ticking.all().iter().filter(|slot| tick(&ticking, slot).is_err()).count()
+        });
+        if !matches!(ticked.await, Ok(0)) {
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+async fn aggregate_closed_rounds(coordinator: Arc<Coordinator>) {
     let mut failed: BTreeMap<FederationId, Instant> = BTreeMap::new();
     loop {
         tokio::select! {
@@ -32,9 +53,12 @@ pub async fn run(coordinator: Arc<Coordinator>) {
         }
         failed.retain(|_, since| since.elapsed() < RETRY);
         for slot in coordinator.all() {
-            let (coordinator, waits) = (coordinator.clone(), failed.contains_key(&slot.id));
             let id = slot.id;
-            let worked = tokio::task::spawn_blocking(move || work(&coordinator, &slot, waits)).await;
+            if failed.contains_key(&id) || !matches!(slot.state().phase, Phase::Aggregating { .. }) {
+                continue;
+            }
+            let coordinator = coordinator.clone();
+            let worked = tokio::task::spawn_blocking(move || aggregate_if_closed(&coordinator, &slot)).await;
             if !matches!(worked, Ok(Ok(()))) {
                 failed.insert(id, Instant::now());
             }
@@ -42,22 +66,27 @@ pub async fn run(coordinator: Arc<Coordinator>) {
     }
 }
 
-/// What is to do for one federation now.
-pub(super) fn work(coordinator: &Coordinator, slot: &Slot, waits: bool) -> Result<(), Refusal> {
+/// Time has passed.
+pub(super) fn tick(coordinator: &Coordinator, slot: &Slot) -> Result<(), Refusal> {
     let phase = slot.state().phase;
     if matches!(phase, Phase::Gathering | Phase::Statistics | Phase::Training { .. }) {
         coordinator.send(slot, &Message::Tick)?;
     }
-    let Phase::Aggregating { round } = slot.state().phase else { return Ok(()) };
-    if waits {
-        return Ok(());
-    }
+    Ok(())
+}
+
+/// The result of a round that has closed.
+pub(super) fn aggregate_if_closed(coordinator: &Coordinator, slot: &Slot) -> Result<(), Refusal> {
+    let closed = slot.state().phase;
+    let Phase::Aggregating { round } = closed else { return Ok(()) };
     let started = Instant::now();
     let done = if round == 0 { add_statistics(coordinator, slot) } else { aggregate_round(coordinator, slot, round) };
     match &done {
         Ok(()) => coordinator.metrics.aggregated(started.elapsed()),
+        // The host has ended the federation meanwhile, and what it was aggregated from is deleted.
+        Err(_) if slot.state().phase != closed => return Ok(()),
         Err(refusal) => {
-            coordinator.metrics.aggregation_failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            coordinator.metrics.aggregation_failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(federation = %slot.id, round, error = %refusal, "the round could not be aggregated");
         }
     }
@@ -86,16 +115,14 @@ fn add_statistics(coordinator: &Coordinator, slot: &Slot) -> Result<(), Refusal>
     let message = match projection(&definition, &sum) {
         None => Message::Diverged { round: 0 },
         Some(json) => {
-            let scratch = coordinator.blobs.scratch().map_err(disk)?;
-            fs::write(&scratch, &json).map_err(disk)?;
+            let scratch = scratch(coordinator)?;
+            fs::write(scratch.path(), &json).map_err(disk)?;
             let projection = Hash::of(&json);
             coordinator.blobs.adopt(&scratch, projection).map_err(disk)?;
             Message::StatisticsDone { projection }
         }
     };
-    coordinator.send(slot, &message)?;
-    clean_up(coordinator, slot, statistics.into_values());
-    Ok(())
+    coordinator.send(slot, &message).map(drop)
 }
 
 /// The common projection as JSON; `None` where the statistics allow none.
@@ -115,7 +142,7 @@ fn projection(definition: &Definition, sum: &BandSum) -> Option<Vec<u8>> {
     }
 }
 
-/// What one round is aggregated from, with fresh scratch files for its results.
+/// What one round is aggregated from and into.
 fn job<'a>(
     coordinator: &Coordinator,
     slot: &Slot,
@@ -123,6 +150,7 @@ fn job<'a>(
     number: u32,
     round: &Round,
     optimizer: Option<PathBuf>,
+    [model_out, optimizer_out]: [&Scratch; 2],
 ) -> Result<Job<'a>, Refusal> {
     let mut updates = Vec::with_capacity(round.updates.len());
     for (&client, update) in &round.updates {
@@ -136,8 +164,8 @@ fn job<'a>(
         model: (round.model, path(coordinator, round.model)?),
         optimizer,
         updates,
-        model_out: coordinator.blobs.scratch().map_err(disk)?,
-        optimizer_out: coordinator.blobs.scratch().map_err(disk)?,
+        model_out: model_out.path().into(),
+        optimizer_out: optimizer_out.path().into(),
     })
 }
 
@@ -148,17 +176,20 @@ fn job<'a>(
 /// A [`Refusal`] when updates were not kept or the disk fails.
 pub fn replay(coordinator: &Coordinator, slot: &Slot) -> Result<Vec<Hash>, Refusal> {
     let state = slot.state().clone();
-    let (mut models, mut optimizer) = (Vec::new(), None::<PathBuf>);
+    let (mut models, mut moments) = (Vec::new(), None::<Scratch>);
     for (number, round) in (1..).zip(&state.rounds).filter(|(_, round)| round.result.is_some()) {
-        let job = job(coordinator, slot, &state.definition, number, round, optimizer.take())?;
+        let (model_out, optimizer_out) = (scratch(coordinator)?, scratch(coordinator)?);
+        let before = moments.as_ref().map(|moments| moments.path().to_owned());
+        let job = job(coordinator, slot, &state.definition, number, round, before, [&model_out, &optimizer_out])?;
         let outcome = aggregate(&job).map_err(|error| Reason::StorageFailed.because(error))?;
         models.push(outcome.model);
-        for used in [Some(&job.model_out), job.optimizer.as_ref()].into_iter().flatten() {
-            fs::remove_file(used).map_err(disk)?;
-        }
-        optimizer = outcome.optimizer.map(|_| job.optimizer_out);
+        moments = outcome.optimizer.map(|_| optimizer_out);
     }
     Ok(models)
+}
+
+fn scratch(coordinator: &Coordinator) -> Result<Scratch, Refusal> {
+    coordinator.blobs.scratch().map_err(disk)
 }
 
 /// A round of training.
@@ -169,43 +200,25 @@ fn aggregate_round(coordinator: &Coordinator, slot: &Slot, number: u32) -> Resul
         (state.definition.clone(), state.optimizer, round.clone())
     };
     let before = optimizer.map(|hash| path(coordinator, hash)).transpose()?;
-    let job = job(coordinator, slot, &definition, number, &round, before)?;
-    let result = aggregate(&job);
-    let message = match result {
-        Ok(outcome) => {
+    let (model_out, optimizer_out) = (scratch(coordinator)?, scratch(coordinator)?);
+    let job = job(coordinator, slot, &definition, number, &round, before, [&model_out, &optimizer_out])?;
+    match aggregate(&job) {
+        Ok(Outcome { model, optimizer, targets }) => {
             // Stored for good before the log speaks of them.
-            coordinator.blobs.adopt(&job.model_out, outcome.model).map_err(disk)?;
-            if let Some(optimizer) = outcome.optimizer {
-                coordinator.blobs.adopt(&job.optimizer_out, optimizer).map_err(disk)?;
+            coordinator.blobs.adopt(&model_out, model).map_err(disk)?;
+            if let Some(optimizer) = optimizer {
+                coordinator.blobs.adopt(&optimizer_out, optimizer).map_err(disk)?;
             }
-            let (model, optimizer, targets) = (outcome.model, outcome.optimizer, outcome.targets);
-            Message::Aggregated { round: number, model, optimizer, targets }
+            coordinator.send(slot, &Message::Aggregated { round: number, model, optimizer, targets })?;
+            // Where the host has ended the federation meanwhile, nobody needs them.
+            coordinator.delete_unneeded([model].into_iter().chain(optimizer).collect());
+            Ok(())
         }
-        Err(AggregateError::Write(error)) => return Err(disk(error)),
+        Err(AggregateError::Write(error)) => Err(disk(error)),
         Err(error) if error.is_final() => {
             tracing::error!(federation = %slot.id, round = number, %error, "the round has no result");
-            Message::Diverged { round: number }
+            coordinator.send(slot, &Message::Diverged { round: number }).map(drop)
         }
-        Err(error) => return Err(Reason::StorageFailed.because(error)),
-    };
-    for scratch in [&job.model_out, &job.optimizer_out] {
-        // Adopted, or of no use.
-        let _ = fs::remove_file(scratch);
+        Err(error) => Err(Reason::StorageFailed.because(error)),
     }
-    coordinator.send(slot, &message)?;
-    let single = round.updates.into_values().map(|update| update.blob).filter(|_| !definition.privacy.keep_updates);
-    clean_up(coordinator, slot, single.chain(optimizer));
-    Ok(())
-}
-
-/// Deletes what nobody needs any more. What is left after a crash goes at the next start.
-fn clean_up(coordinator: &Coordinator, slot: &Slot, hashes: impl Iterator<Item = Hash>) {
-    let state = slot.state().clone();
-    let needed: std::collections::HashSet<Hash> = state.needed().collect();
-    for hash in hashes.filter(|hash| !needed.contains(hash)) {
-        if let Err(error) = coordinator.blobs.delete(hash) {
-            tracing::warn!(%error, "a content could not be deleted");
-        }
-    }
-    coordinator.discard_stale_uploads(&state);
 }

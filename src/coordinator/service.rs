@@ -1,24 +1,25 @@
 //! The coordinator: all federations, what is stored of them, and the only way to change one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore};
 
 use super::aggregate::MODEL_HEADER_MAX;
-use super::limits::Bucket;
+use super::audit::audit;
 use super::machine::{Event, Federation, Message, Phase};
 use super::metrics::{Gauges, Metrics};
+use super::slot::{Slot, lock};
 use super::source::PathSource;
 use super::store::{Blobs, Entry, Log, StoreError};
 use super::tokens::{self, Claim, Token};
 use super::uploads;
-use crate::federation::protocol::{ClientId, Definition, FederationId, Hash, Layout, Reason, Refusal, UpdatePlan};
+use crate::federation::protocol::{Definition, FederationId, Hash, Layout, Reason, Refusal, UpdatePlan};
 
 /// Bodies of requests that are in memory at once.
 const BODIES: usize = 64;
@@ -49,16 +50,10 @@ pub struct Coordinator {
     /// Permits for bodies in memory, and for checks of finished uploads.
     pub(super) bodies: Semaphore,
     pub(super) checks: Arc<Semaphore>,
-}
-
-/// One federation and what is remembered of it beside the log.
-pub struct Slot {
-    pub id: FederationId,
-    state: Mutex<Federation>,
-    /// What its updates hold; there once the model is.
-    pub(super) plan: OnceLock<UpdatePlan>,
-    requests: Mutex<HashMap<ClientId, Bucket>>,
-    joins: Mutex<Bucket>,
+    /// Held while a federation is created, so that no more are than may be.
+    creating: Mutex<()>,
+    /// Whether the last append failed.
+    log_failed: AtomicBool,
 }
 
 /// Why the coordinator does not start.
@@ -70,21 +65,6 @@ pub enum StartError {
     Folder(#[from] std::io::Error),
     #[error("federation {federation} cannot be resumed: {what}; restore the data folder from a backup")]
     Broken { federation: FederationId, what: String },
-}
-
-/// A lock whose holder panicked protects nothing that is half done: state changes are single assignments after a commit.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Slot {
-    pub fn state(&self) -> MutexGuard<'_, Federation> {
-        lock(&self.state)
-    }
-
-    pub fn definition(&self) -> Arc<Definition> {
-        self.state().definition.clone()
-    }
 }
 
 impl Coordinator {
@@ -103,7 +83,7 @@ impl Coordinator {
             },
         })?;
         if let Some(federation) = broken {
-            return Err(StartError::Broken { federation, what: "its first event is not its creation".into() });
+            return Err(StartError::Broken { federation, what: "its log does not begin with a definition".into() });
         }
         let coordinator = Self {
             federations: RwLock::default(),
@@ -116,14 +96,16 @@ impl Coordinator {
             work: Notify::new(),
             bodies: Semaphore::new(BODIES),
             checks: Arc::new(Semaphore::new(2)),
+            creating: Mutex::default(),
+            log_failed: AtomicBool::new(false),
         };
         let mut slots = BTreeMap::new();
         let mut needed = HashSet::new();
         for (id, mut state) in states {
             state.restart(Duration::ZERO);
             needed.extend(state.needed());
-            coordinator.discard_stale_uploads(&state);
-            let slot = coordinator.slot(state);
+            coordinator.discard_stale_uploads(id, state.phase, state.round());
+            let slot = Slot::new(state, coordinator.capacity.join_rate, Duration::ZERO);
             coordinator.prepare(&slot).map_err(|what| StartError::Broken { federation: id, what })?;
             slots.insert(id, slot);
         }
@@ -134,12 +116,6 @@ impl Coordinator {
         }
         *coordinator.federations.write().unwrap_or_else(PoisonError::into_inner) = slots;
         Ok(coordinator)
-    }
-
-    fn slot(&self, state: Federation) -> Arc<Slot> {
-        let joins = Mutex::new(Bucket::new(self.capacity.join_rate, self.now()));
-        let (plan, requests) = (OnceLock::new(), Mutex::default());
-        Arc::new(Slot { id: state.id, state: Mutex::new(state), plan, requests, joins })
     }
 
     /// Reads what the updates of a federation hold from its model.
@@ -174,9 +150,9 @@ impl Coordinator {
     /// # Errors
     /// A [`Refusal`] when there are too many, or it cannot be stored.
     pub fn create(&self, definition: String) -> Result<(FederationId, Token), Refusal> {
-        let mut federations = self.federations.write().unwrap_or_else(PoisonError::into_inner);
+        let _creating = lock(&self.creating);
         let open = |slot: &&Arc<Slot>| !matches!(slot.state().phase, Phase::Finished(_));
-        if federations.values().filter(open).count() >= self.capacity.max_federations {
+        if self.all().iter().filter(open).count() >= self.capacity.max_federations {
             return Err(Reason::TooManyFederations.into());
         }
         let token = Token::new(Claim::Invite).map_err(uploads::disk)?;
@@ -184,7 +160,10 @@ impl Coordinator {
         let event = Event::Created { definition, invite: token.hash() };
         let state = Federation::new(id, &event).ok_or(Reason::DefinitionInvalid)?;
         self.append(id, 0, vec![event])?;
-        federations.insert(id, self.slot(state));
+        self.federations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, Slot::new(state, self.capacity.join_rate, self.now()));
         Ok((id, token))
     }
 
@@ -193,22 +172,42 @@ impl Coordinator {
     /// # Errors
     /// The [`Refusal`] when it has no effect.
     pub fn send(&self, slot: &Slot, message: &Message) -> Result<Reason, Refusal> {
-        let mut state = slot.state();
-        let decision = state.decide(message, self.now())?;
-        let changed = !decision.events.is_empty();
-        self.commit(&mut state, decision.events)?;
-        if changed {
-            // What this was the last condition for happens at once. Should the store fail here, the next tick does it.
-            if let Ok(next) = state.decide(&Message::Tick, self.now())
-                && let Err(error) = self.commit(&mut state, next.events)
-            {
-                tracing::error!(federation = %slot.id, %error, "a transition could not be stored");
-            }
+        let _turn = slot.turn();
+        let before = {
+            let state = slot.state();
+            (state.phase, state.optimizer)
+        };
+        let (reason, changed) = self.step(slot, message)?;
+        // What this was the last condition for happens at once. Should the store fail here, the next tick does it.
+        if changed && let Err(error) = self.step(slot, &Message::Tick) {
+            tracing::error!(federation = %slot.id, %error, "a transition could not be stored");
         }
-        if matches!(state.phase, Phase::Aggregating { .. }) {
+        let phase = slot.state().phase;
+        if phase != before.0 {
+            self.tidy(slot, before.1);
+        }
+        if matches!(phase, Phase::Aggregating { .. }) {
             self.work.notify_one();
         }
-        Ok(decision.reason)
+        Ok(reason)
+    }
+
+    /// Decides, stores, applies; the caller holds the turn. Also says whether anything changed.
+    fn step(&self, slot: &Slot, message: &Message) -> Result<(Reason, bool), Refusal> {
+        let (decision, first) = {
+            let state = slot.state();
+            (state.decide(message, self.now())?, state.events)
+        };
+        if decision.events.is_empty() {
+            return Ok((decision.reason, false));
+        }
+        let entries = self.append(slot.id, first, decision.events)?;
+        let mut state = slot.state();
+        for Entry { event, .. } in &entries {
+            audit(slot.id, event);
+            state.apply(event, self.now());
+        }
+        Ok((decision.reason, true))
     }
 
     /// What would become of a message now.
@@ -219,22 +218,12 @@ impl Coordinator {
         slot.state().decide(message, self.now()).map(|decision| decision.reason)
     }
 
-    fn commit(&self, state: &mut Federation, events: Vec<Event>) -> Result<(), Refusal> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        let entries = self.append(state.id, state.events, events)?;
-        for entry in entries {
-            audit(state.id, &entry.event);
-            state.apply(&entry.event, self.now());
-        }
-        Ok(())
-    }
-
     fn append(&self, federation: FederationId, first: u64, events: Vec<Event>) -> Result<Vec<Entry>, Refusal> {
         let at_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
         let entries: Vec<Entry> = events.into_iter().map(|event| Entry { at_unix_ms, event }).collect();
-        self.log.append(federation, first, &entries).map_err(|error| {
+        let stored = self.log.append(federation, first, &entries);
+        self.log_failed.store(stored.is_err(), Ordering::Relaxed);
+        stored.map_err(|error| {
             tracing::error!(%federation, %error, "the log failed");
             Refusal::from(Reason::StorageFailed)
         })?;
@@ -259,35 +248,70 @@ impl Coordinator {
         if known { Ok(token.claim()) } else { Err(Reason::TokenWrong) }
     }
 
-    /// Counts a request. Everybody with the invite shares one bucket, which fills as fast as clients may join.
+    /// Counts a request, and says how many bodies whoever asks may send at once; the host as many as there is room for. Everybody
+    /// with the invite shares one bucket, which fills as fast as clients may join.
     ///
     /// # Errors
     /// Milliseconds to wait.
-    pub fn admit(&self, slot: &Slot, who: Claim) -> Result<(), u64> {
-        let now = self.now();
+    pub fn admit(&self, slot: &Slot, who: Claim) -> Result<Option<Arc<Semaphore>>, u64> {
         match who {
-            Claim::Admin => Ok(()),
-            Claim::Invite => lock(&slot.joins).take(self.capacity.join_rate, now),
-            Claim::Client(client) => {
-                slot.state().saw(client, now);
-                let rate = self.capacity.request_rate;
-                let mut requests = lock(&slot.requests);
-                requests.entry(client).or_insert_with(|| Bucket::new(rate, now)).take(rate, now)
+            Claim::Admin => Ok(None),
+            Claim::Invite => slot.admit_invited(self.capacity.join_rate, self.now()).map(Some),
+            Claim::Client(client) => slot.admit_client(client, self.capacity.request_rate, self.now()).map(Some),
+        }
+    }
+
+    /// Whether what is stored now would be stored.
+    ///
+    /// # Errors
+    /// The file system's, or that of the last append.
+    pub fn ready(&self) -> std::io::Result<()> {
+        fs::write(self.blobs.scratch()?.path(), b"ready")?;
+        if self.log_failed.load(Ordering::Relaxed) {
+            return Err(std::io::Error::other("the last append to the log failed"));
+        }
+        Ok(())
+    }
+
+    /// Deletes those of these contents that no federation needs; another one may have computed the same. What is left after a
+    /// crash goes at the next start.
+    pub(super) fn delete_unneeded(&self, mut hashes: Vec<Hash>) {
+        for slot in self.all() {
+            if hashes.is_empty() {
+                return;
+            }
+            let needed: HashSet<Hash> = slot.state().needed().collect();
+            hashes.retain(|hash| !needed.contains(hash));
+        }
+        for hash in hashes {
+            if let Err(error) = self.blobs.delete(hash) {
+                tracing::warn!(%error, "a content could not be deleted");
             }
         }
     }
 
-    /// Deletes what the past rounds of a federation have left.
-    pub(super) fn discard_stale_uploads(&self, state: &Federation) {
-        let open = !matches!(state.phase, Phase::Finished(_) | Phase::Aggregating { .. });
-        let current = match state.phase {
-            Phase::Gathering => "model".to_owned(),
-            _ => format!("{}-", state.round()),
+    /// After a phase has ended: deletes what was needed for it only, `optimizer` being what the server optimiser had left before.
+    fn tidy(&self, slot: &Slot, optimizer: Option<Hash>) {
+        let (mut hashes, phase, round) = {
+            let state = slot.state();
+            (state.released(), state.phase, state.round())
         };
-        let folder = self.blobs.upload(state.id, "");
-        let Ok(entries) = fs::read_dir(folder) else { return };
+        hashes.extend(optimizer);
+        self.delete_unneeded(hashes);
+        self.discard_stale_uploads(slot.id, phase, round);
+    }
+
+    /// Deletes what the past rounds of a federation have left.
+    fn discard_stale_uploads(&self, id: FederationId, phase: Phase, round: u32) {
+        let current = match phase {
+            Phase::Gathering => Some("model".to_owned()),
+            Phase::Statistics | Phase::Training { .. } | Phase::Paused { .. } => Some(format!("{round}-")),
+            Phase::Aggregating { .. } | Phase::Finished(_) => None,
+        };
+        let Ok(entries) = fs::read_dir(self.blobs.upload(id, "")) else { return };
         for entry in entries.flatten() {
-            if !(open && entry.file_name().to_string_lossy().starts_with(&current)) {
+            let name = entry.file_name();
+            if !current.as_ref().is_some_and(|current| name.to_string_lossy().starts_with(current)) {
                 uploads::discard(&entry.path());
             }
         }
@@ -296,17 +320,9 @@ impl Coordinator {
     pub(super) fn gauges(&self) -> Gauges {
         let mut gauges = Gauges::default();
         for slot in self.all() {
-            let view = slot.state().state(None, self.now());
+            let view = slot.view(None, self.now());
             gauges.present += u64::from(view.present);
-            let phase = match slot.state().phase {
-                Phase::Gathering => "gathering",
-                Phase::Statistics => "statistics",
-                Phase::Training { .. } => "training",
-                Phase::Aggregating { .. } => "aggregating",
-                Phase::Finished(_) => "finished",
-                Phase::Paused { .. } => "paused",
-            };
-            *gauges.federations.entry(phase).or_default() += 1;
+            *gauges.federations.entry(view.phase.name()).or_default() += 1;
         }
         gauges
     }
@@ -318,35 +334,4 @@ pub(super) fn plan_of(model: &Path, definition: &Definition) -> Result<UpdatePla
     let source = PathSource::open(model).map_err(|error| malformed(&error))?;
     let layout = Layout::read(&source, MODEL_HEADER_MAX).map_err(|error| malformed(&error))?;
     UpdatePlan::new(definition, &layout).map_err(|error| error.reason().because(&error))
-}
-
-/// One line for every event. Clients are random numbers; nothing tells who they are or where they come from.
-fn audit(federation: FederationId, event: &Event) {
-    match event {
-        Event::Joined { client, .. } => tracing::info!(target: "audit", %federation, %client, "joined"),
-        Event::Left { client } => tracing::info!(target: "audit", %federation, %client, "left"),
-        Event::StatisticsAccepted { client, blob } => {
-            tracing::info!(target: "audit", %federation, %client, %blob, "statistics accepted");
-        }
-        Event::UpdateAccepted { client, round, update } => {
-            let (blob, samples, norm) = (update.blob, update.samples, update.norm);
-            tracing::info!(target: "audit", %federation, %client, round, %blob, samples, norm, "update accepted");
-        }
-        Event::Aggregated { round, model, .. } => {
-            tracing::info!(target: "audit", %federation, round, %model, "aggregated")
-        }
-        Event::Evaluated { client, round, .. } => {
-            tracing::info!(target: "audit", %federation, %client, round, "evaluated")
-        }
-        Event::RoundOpened { round } => tracing::info!(target: "audit", %federation, round, "round opened"),
-        Event::RoundClosed { round } => tracing::info!(target: "audit", %federation, round, "round closed"),
-        Event::StatisticsDone { projection } => tracing::info!(target: "audit", %federation, %projection, "projection"),
-        Event::Finished { cause } => tracing::info!(target: "audit", %federation, ?cause, "finished"),
-        Event::Created { .. } => tracing::info!(target: "audit", %federation, "created"),
-        Event::Invited { .. } => tracing::info!(target: "audit", %federation, "invite renewed"),
-        Event::ModelStored { .. } => tracing::info!(target: "audit", %federation, "model stored"),
-        Event::StatisticsOpened => tracing::info!(target: "audit", %federation, "statistics opened"),
-        Event::Paused => tracing::info!(target: "audit", %federation, "paused"),
-        Event::Resumed => tracing::info!(target: "audit", %federation, "resumed"),
-    }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use thiserror::Error;
 
-use super::ServeOptions;
+use super::{Origin, ServeOptions};
 
 /// Federated rounds, and how much the server takes on.
 #[derive(Debug, Clone, clap::Args)]
@@ -25,7 +25,7 @@ pub struct FederationOptions {
 
     /// Origins of other pages that may use this coordinator, separated by commas: https://lab.example
     #[arg(long, value_name = "ORIGINS", value_delimiter = ',', action = clap::ArgAction::Set)]
-    pub origin: Vec<String>,
+    pub origin: Vec<Origin>,
 
     /// Federations that have not finished
     #[arg(long, default_value_t = 100, value_name = "N")]
@@ -43,7 +43,7 @@ pub struct FederationOptions {
     #[arg(long, default_value_t = 20.0, value_name = "RATE", value_parser = rate)]
     pub join_rate: f64,
 
-    /// Seconds for the head of a request, and between two requests of a connection
+    /// Seconds for the head of a request, between two requests of a connection, and for taking a piece of an answer
     #[arg(long, default_value_t = 30.0, value_name = "SECONDS", value_parser = rate)]
     pub head_timeout: f64,
 
@@ -232,13 +232,12 @@ mod tests {
         let given = options(&["--config", config, "--port", "3"], &environment).unwrap();
         assert_eq!((given.port, given.federation.max_connections, given.federation.join_rate), (3, 20, 0.5));
         assert!(given.next_free_port);
-        assert_eq!(given.federation.origin, ["https://a", "https://b"]);
+        let origins = |given: &ServeOptions| given.federation.origin.iter().map(Origin::to_string).collect::<Vec<_>>();
+        assert_eq!(origins(&given), ["https://a", "https://b"]);
         let from_environment = [("SIGMASCOPE_CONFIG", config)];
         assert_eq!(options(&[], &from_environment).unwrap().port, 1);
-        assert_eq!(
-            options(&["--origin", "https://c", &format!("--config={config}")], &[]).unwrap().federation.origin,
-            ["https://c"]
-        );
+        let given = options(&["--origin", "https://c/", &format!("--config={config}")], &[]).unwrap();
+        assert_eq!(origins(&given), ["https://c"]);
     }
 
     #[test]
@@ -254,6 +253,7 @@ mod tests {
         }
         assert!(options(&["--config", "/nowhere/at/all"], &[]).unwrap_err().contains("--config"));
         assert!(options(&["--join-rate", "0"], &[]).is_err());
+        assert!(options(&["--origin", "https://a/b"], &[]).is_err());
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::store::Blobs;
+use super::store::{Blobs, Scratch};
 use super::tokens;
 use crate::federation::protocol::{CHUNK_BYTES, FinishUpload, Hash, Reason, Refusal};
 
@@ -26,8 +26,12 @@ pub(super) fn put_chunk(folder: &Path, index: u32, bytes: &[u8]) -> Result<(), R
     let write = || {
         fs::create_dir_all(folder)?;
         let aside = folder.join(format!("{index}.{}", tokens::random_name()?));
-        fs::write(&aside, bytes)?;
-        fs::rename(aside, folder.join(index.to_string()))
+        let placed = fs::write(&aside, bytes).and_then(|()| fs::rename(&aside, folder.join(index.to_string())));
+        if placed.is_err() {
+            // A full disk is not filled further.
+            let _ = fs::remove_file(&aside);
+        }
+        placed
     };
     write().map_err(disk)
 }
@@ -56,20 +60,24 @@ pub(super) fn discard(folder: &Path) {
 }
 
 /// Puts the chunks together in a scratch file whose hash is the one that was said.
-pub(super) fn assemble(blobs: &dyn Blobs, folder: &Path, upload: &FinishUpload) -> Result<PathBuf, Refusal> {
+pub(super) fn assemble(blobs: &dyn Blobs, folder: &Path, upload: &FinishUpload) -> Result<Scratch, Refusal> {
     let missing = |index: u64| Reason::ChunksMissing.because(format!("chunk {index} of {}", chunks(upload.bytes)));
     let scratch = blobs.scratch().map_err(disk)?;
-    let mut out = File::create(&scratch).map_err(disk)?;
+    let mut out = File::create(scratch.path()).map_err(disk)?;
     let mut hash = Sha256::new();
     let mut bytes = Vec::new();
     for index in 0..chunks(upload.bytes) {
         let expected = (upload.bytes - index * CHUNK_BYTES).min(CHUNK_BYTES);
         bytes.clear();
-        let read = File::open(folder.join(index.to_string()))
-            .and_then(|file| file.take(CHUNK_BYTES + 1).read_to_end(&mut bytes));
+        let place = folder.join(index.to_string());
+        let read = File::open(&place).and_then(|file| file.take(CHUNK_BYTES + 1).read_to_end(&mut bytes));
         match read {
             Ok(_) if bytes.len() as u64 == expected => {}
-            Ok(_) => return Err(missing(index)),
+            Ok(_) => {
+                // Whoever asks which chunks are there must not be told of this one.
+                fs::remove_file(&place).map_err(disk)?;
+                return Err(missing(index));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(index)),
             Err(error) => return Err(disk(error)),
         }

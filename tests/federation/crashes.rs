@@ -145,3 +145,36 @@ fn an_interrupted_upload_goes_on_after_a_kill() {
     wait_for("round 2", || (federation.state(address)["round"] == 2).then_some(()));
     assert_eq!(lab.step(address).unwrap(), "training");
 }
+
+#[test]
+fn kills_while_aggregating_give_the_same_model() {
+    // Long enough to be seen: twelve million numbers are sorted in threes.
+    let model = super::lab::model(&[("w", &[2048, 2048])]);
+    let run = |kills: usize| {
+        let mut coordinator = Coordinator::open();
+        let federation = Federation::create(&coordinator, &model, |definition| {
+            super::lab::without_statistics(definition);
+            definition["rounds"] = 1.into();
+            definition["algorithm"] =
+                json!({"robust": "median", "server": {"fed_avg_m": {"rate": 1.0, "momentum": 0.9}}});
+        });
+        let address = coordinator.address;
+        let mut labs = labs(&coordinator, &federation);
+        wait_for("training", || (federation.state(address)["phase"] == "training").then_some(()));
+        labs.iter_mut().for_each(|lab| drop(lab.step(address).unwrap()));
+        for kill in 0..kills {
+            let phase = federation.state(address)["phase"].clone();
+            assert_eq!(phase, "aggregating", "before kill {kill}");
+            coordinator.kill();
+            coordinator.spawn();
+        }
+        let end = wait_for("the end", || {
+            let state = federation.state(address);
+            (state["phase"] == "finished").then_some(state)
+        });
+        let rounds = coordinator.admin("GET", &federation.path("/history"), &json!({})).json();
+        assert_eq!(rounds[0]["updates"].as_array().unwrap().len(), 3, "each counted once");
+        end["model"].to_string()
+    };
+    assert_eq!(run(3), run(0));
+}

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -78,7 +79,7 @@ pub fn without_statistics(definition: &mut Value) {
 pub struct Federation {
     pub id: String,
     pub invite: String,
-    pub model: Vec<u8>,
+    pub model: Arc<Vec<u8>>,
 }
 
 impl Federation {
@@ -86,7 +87,7 @@ impl Federation {
         let created = coordinator.admin("POST", "/federations", &definition(model, change));
         assert_eq!((created.status, created.reason().as_str()), (201, "created"), "{}", created.json());
         let text = |field: &str| created.json()[field].as_str().unwrap().to_owned();
-        let federation = Self { id: text("federation"), invite: text("invite_token"), model: model.to_vec() };
+        let federation = Self { id: text("federation"), invite: text("invite_token"), model: Arc::new(model.to_vec()) };
         let stored =
             upload(coordinator.address, super::process::ADMIN, &federation.path("/model"), model, &json!({})).unwrap();
         assert_eq!((stored.status, stored.reason().as_str()), (201, "accepted"), "{}", stored.json());

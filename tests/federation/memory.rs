@@ -3,19 +3,12 @@
 use serde_json::json;
 
 use super::lab::{Federation, Lab, model, without_statistics};
-use super::process::{Coordinator, wait_for};
-
-/// Largest resident memory of a process so far, in bytes.
-fn peak(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
-}
+use super::process::{Coordinator, peak_memory, wait_for};
 
 /// Peak over the idle process after a round of so many clients.
 fn round_of(clients: u64, robust: serde_json::Value) -> Option<u64> {
     let coordinator = Coordinator::open();
-    let idle = peak(coordinator.pid())?;
+    let idle = peak_memory(coordinator.pid())?;
     let model = model(&[("a.weight", &[1024, 1024]), ("b.weight", &[1024, 1024])]);
     let federation = Federation::create(&coordinator, &model, |definition| {
         without_statistics(definition);
@@ -31,8 +24,7 @@ fn round_of(clients: u64, robust: serde_json::Value) -> Option<u64> {
         lab.step(address).unwrap();
     }
     wait_for("the end", || (federation.state(address)["phase"] == "finished").then_some(()));
-    let federations_peak = peak(coordinator.pid())?;
-    Some(federations_peak - idle)
+    Some(peak_memory(coordinator.pid())? - idle)
 }
 
 #[test]

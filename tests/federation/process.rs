@@ -145,27 +145,75 @@ pub fn raw(address: SocketAddr, method: &str, path: &str, headers: &[&str], body
     answer(stream)
 }
 
+/// The answer to the last request of a connection.
 pub fn answer(mut stream: TcpStream) -> io::Result<Answer> {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         Err(error) if bytes.is_empty() => return Err(error),
         _ => {}
     }
+    read_answer(&mut bytes.as_slice())
+}
+
+fn read_answer(source: &mut impl BufRead) -> io::Result<Answer> {
     let broken = || io::Error::from(io::ErrorKind::UnexpectedEof);
-    let split = bytes.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(broken)?;
-    let head = String::from_utf8_lossy(&bytes[..split]).into_owned();
-    let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or_else(broken)?;
-    let headers: Vec<(String, String)> = lines
-        .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-        .collect();
-    let body = bytes[split + 4..].to_vec();
-    let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
-    if length.is_some_and(|length: usize| length != body.len()) {
-        return Err(broken());
+    let mut line = |source: &mut dyn BufRead| {
+        let mut line = String::new();
+        source.read_line(&mut line).map(|_| line.strip_suffix("\r\n").map(str::to_owned))?.ok_or_else(broken)
+    };
+    let status = line(source)?.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
+    let mut headers = Vec::new();
+    loop {
+        match line(source)?.split_once(": ") {
+            Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.to_owned())),
+            None => break,
+        }
     }
-    Ok(Answer { status, headers, body })
+    let mut answer = Answer { status, headers, body: Vec::new() };
+    if answer.header("transfer-encoding") == "chunked" {
+        loop {
+            let length = usize::from_str_radix(&line(source)?, 16).map_err(|_| broken())?;
+            let mut chunk = vec![0; length];
+            source.read_exact(&mut chunk)?;
+            answer.body.extend(chunk);
+            line(source)?;
+            if length == 0 {
+                break;
+            }
+        }
+    } else if let Ok(length) = answer.header("content-length").parse() {
+        answer.body.resize(length, 0);
+        source.read_exact(&mut answer.body)?;
+    }
+    Ok(answer)
+}
+
+/// Many requests on one connection.
+pub struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    pub fn ask(&mut self, method: &str, path: &str, token: &str, body: &[u8]) -> io::Result<Answer> {
+        let head = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        self.0.get_mut().write_all(&[head.as_bytes(), body].concat())?;
+        read_answer(&mut self.0)
+    }
+}
+
+/// Largest resident memory of a process so far, in bytes; `None` where the system does not tell.
+pub fn peak_memory(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// Waits until something is so.

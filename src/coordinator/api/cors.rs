@@ -2,11 +2,8 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
+use super::super::Origin;
 use crate::federation::protocol::Reason;
-
-/// Origins beside the coordinator's own page: `https://lab.example`.
-#[derive(Debug, Clone, Default)]
-pub struct Origins(pub Vec<String>);
 
 /// A request that may be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +15,7 @@ pub(super) enum Allowed<'a> {
 }
 
 pub(super) fn allowed<'a>(
-    origins: &Origins,
+    origins: &[Origin],
     origin: Option<&'a HeaderValue>,
     host: Option<&HeaderValue>,
 ) -> Result<Allowed<'a>, Reason> {
@@ -29,7 +26,7 @@ pub(super) fn allowed<'a>(
     if authority.is_some() && authority == host.and_then(|host| host.to_str().ok()) {
         return Ok(Allowed::Here);
     }
-    if origins.0.iter().any(|allowed| allowed == text) {
+    if origins.iter().any(|allowed| allowed.as_str() == text) {
         Ok(Allowed::Elsewhere(value))
     } else {
         Err(Reason::OriginNotAllowed)
@@ -52,7 +49,7 @@ mod tests {
 
     #[test]
     fn own_pages_and_listed_ones_pass() {
-        let origins = Origins(vec!["https://lab.example".into()]);
+        let origins = ["https://lab.example".parse().unwrap()];
         let host = HeaderValue::from_static("coordinator.example:8080");
         let ask = |origin: &'static str| {
             let origin = HeaderValue::from_static(origin);

@@ -75,19 +75,11 @@ pub(super) enum Action {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Endpoint {
+    /// Its path, as the document writes it.
+    pub(super) pattern: &'static str,
     pub(super) action: Action,
-    federation: Option<FederationId>,
-    roles: &'static [Role],
-}
-
-impl Endpoint {
-    pub(super) fn federation(&self) -> Option<FederationId> {
-        self.federation
-    }
-
-    pub(super) fn roles(&self) -> &'static [Role] {
-        self.roles
-    }
+    pub(super) federation: Option<FederationId>,
+    pub(super) roles: &'static [Role],
 }
 
 /// The endpoint of a method and a path below `api/v1`.
@@ -100,15 +92,15 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Endpoint, Reason> {
     };
     let mut found = None;
     let mut any = false;
-    for (endpoint, pattern, roles) in ENDPOINTS {
+    for &(endpoint, pattern, roles) in ENDPOINTS {
         if fits(pattern) {
             any = true;
-            if *endpoint == method.as_str() {
-                found = Some(*roles);
+            if endpoint == method.as_str() {
+                found = Some((pattern, roles));
             }
         }
     }
-    let Some(roles) = found else {
+    let Some((pattern, roles)) = found else {
         return Err(if any { Reason::MethodNotAllowed } else { Reason::PathUnknown });
     };
     let federation = match segments.get(1) {
@@ -152,7 +144,7 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Endpoint, Reason> {
         }
         _ => return Err(Reason::PathUnknown),
     };
-    Ok(Endpoint { action, federation, roles })
+    Ok(Endpoint { pattern, action, federation, roles })
 }
 
 #[cfg(test)]
@@ -169,7 +161,7 @@ mod tests {
                 .replace("{round}", "7")
                 .replace("{index}", "3");
             let endpoint = route(&Method::from_bytes(method.as_bytes()).unwrap(), &path).unwrap();
-            assert_eq!(endpoint.roles(), *roles);
+            assert_eq!(endpoint.roles, *roles);
             assert!(!actions.contains(&endpoint.action), "{method} {pattern}");
             actions.push(endpoint.action);
         }

@@ -8,14 +8,15 @@ use axum::response::{IntoResponse, Response};
 use tower_http::services::ServeFile;
 
 use super::super::machine::Message;
-use super::super::service::{Coordinator, Slot};
+use super::super::service::Coordinator;
+use super::super::slot::Slot;
 use super::super::tokens::{self, Claim, Token};
 use super::super::uploads::disk;
 use super::endpoint::{Action, Endpoint};
-use super::{Asked, body, json, told, transfer};
+use super::{Asked, body, history, json, told, transfer};
 use crate::federation::protocol::{
     CHUNK_BYTES, ClientId, Created, Definition, FederationView, Hash, Invited, JSON_MAX, Join, Joined, Metrics, Reason,
-    Refusal, ServerLimits, VERSION,
+    Refusal, ServerLimits,
 };
 
 pub(super) async fn handle(
@@ -38,17 +39,12 @@ pub(super) async fn handle(
     match endpoint.action {
         Action::Create | Action::List => Err(Reason::PathUnknown.into()),
         Action::View => Ok(json(Reason::Done, &view(coordinator, &slot, client))),
-        Action::State => Ok(json(Reason::Done, &slot.state().state(client, coordinator.now()))),
+        Action::State => Ok(json(Reason::Done, &slot.view(client, coordinator.now()))),
         Action::Round(number) => {
             let view = slot.state().round_view(number).ok_or(Reason::RoundUnknown)?;
             Ok(json(Reason::Done, &view))
         }
-        Action::History => {
-            let state = slot.state().clone();
-            let rounds: Vec<_> =
-                (1..=state.rounds.len() as u32).filter_map(|number| state.round_view(number)).collect();
-            Ok(json(Reason::Done, &rounds))
-        }
+        Action::History => Ok(history::response(slot)),
         Action::Blob(hash) => blob(coordinator, &slot, hash, request).await,
         Action::Invite => {
             let token = Token::new(Claim::Invite).map_err(disk)?;
@@ -92,11 +88,9 @@ pub(super) async fn blocking<T: Send + 'static>(
 async fn create(coordinator: &Arc<Coordinator>, request: Request) -> Result<Response, Refusal> {
     let bytes = body::bytes(coordinator, request, JSON_MAX).await?;
     let text = String::from_utf8(bytes).map_err(|error| Reason::Malformed.because(error))?;
-    let definition: Definition = serde_json::from_str(&text).map_err(|error| Reason::Malformed.because(error))?;
-    if definition.version != VERSION {
-        return Err(Reason::VersionUnknown.because(format!("it says {}, this is {VERSION}", definition.version)));
-    }
-    definition.check().map_err(|error| Reason::DefinitionInvalid.because(error))?;
+    body::versioned::<Definition>(text.as_bytes())?
+        .check()
+        .map_err(|error| Reason::DefinitionInvalid.because(error))?;
     let creating = coordinator.clone();
     let (federation, invite) = blocking(move || creating.create(text)).await?;
     coordinator.metrics.answered(Reason::Created);
@@ -111,20 +105,16 @@ fn list(coordinator: &Coordinator) -> Response {
 
 fn view(coordinator: &Coordinator, slot: &Slot, client: Option<ClientId>) -> FederationView {
     let update_bytes = slot.plan.get().map(|plan| plan.bytes_max());
-    let state = slot.state();
     FederationView {
         federation: slot.id,
-        definition: (*state.definition).clone(),
+        definition: (*slot.definition()).clone(),
         limits: ServerLimits { chunk_bytes: CHUNK_BYTES, update_bytes },
-        state: state.state(client, coordinator.now()),
+        state: slot.view(client, coordinator.now()),
     }
 }
 
 async fn join(coordinator: &Arc<Coordinator>, slot: &Arc<Slot>, request: Request) -> Result<Response, Refusal> {
-    let Join { version } = body::json(coordinator, request).await?;
-    if version != VERSION {
-        return Err(Reason::VersionUnknown.because(format!("it says {version}, this is {VERSION}")));
-    }
+    body::versioned::<Join>(&body::bytes(coordinator, request, JSON_MAX).await?)?;
     let client = ClientId(tokens::random().map_err(disk)?);
     let token = Token::new(Claim::Client(client)).map_err(disk)?;
     let reason = send(coordinator, slot, Message::Join { client, token: token.hash() }).await?;

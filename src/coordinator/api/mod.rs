@@ -7,6 +7,7 @@ mod body;
 mod cors;
 pub(super) mod endpoint;
 mod handlers;
+mod history;
 pub(super) mod transfer;
 
 use std::sync::Arc;
@@ -17,20 +18,23 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
 
-use super::service::{Coordinator, Slot};
+use super::Origin;
+use super::service::Coordinator;
+use super::slot::Slot;
 use super::tokens::{Claim, Token};
 use crate::federation::protocol::{Answer, Reason, Refusal};
 
-pub use cors::Origins;
 use endpoint::{Endpoint, Role, route};
 
 /// What every answer needs.
 #[derive(Clone)]
 pub(super) struct Api {
     pub(super) coordinator: Option<Arc<Coordinator>>,
-    pub(super) origins: Arc<Origins>,
-    pub(super) connections: Arc<tokio::sync::Semaphore>,
+    /// Beside the coordinator's own page.
+    pub(super) origins: Arc<[Origin]>,
+    pub(super) connections: Arc<Semaphore>,
     pub(super) max_connections: u32,
 }
 
@@ -58,12 +62,7 @@ pub(super) fn watch_router(base: &str, api: Api) -> Router {
 async fn ready(State(api): State<Api>) -> Response {
     // The log was read before the port was opened; what can still fail is the disk.
     let Some(coordinator) = api.coordinator else { return "ready: the page only\n".into_response() };
-    let writable = tokio::task::spawn_blocking(move || {
-        let scratch = coordinator.blobs.scratch()?;
-        std::fs::write(&scratch, b"ready")?;
-        std::fs::remove_file(&scratch)
-    });
-    match writable.await {
+    match tokio::task::spawn_blocking(move || coordinator.ready()).await {
         Ok(Ok(())) => "ready\n".into_response(),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "the data folder cannot be written\n").into_response(),
     }
@@ -83,10 +82,15 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let host = request.headers().get(header::HOST).cloned();
     let allowed = cors::allowed(&api.origins, origin.as_ref(), host.as_ref());
+    let endpoint = route(&method, &path);
+    let (pattern, federation) = match &endpoint {
+        Ok(endpoint) => (endpoint.pattern, endpoint.federation.map(|id| id.to_string())),
+        Err(_) => ("unknown", None),
+    };
     let mut response = match allowed {
         Err(reason) => refuse(&api, &reason.into()),
         Ok(_) if method == Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
-        Ok(_) => match handle(&api, &method, &path, request).await {
+        Ok(_) => match handle(&api, endpoint, request).await {
             Ok(response) => response,
             Err(refusal) => refuse(&api, &refusal),
         },
@@ -97,25 +101,32 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     if let Ok(cors::Allowed::Elsewhere(origin)) = allowed {
         cors::add_headers(headers, origin);
     }
-    // Paths hold no secret: names of federations, rounds and contents. Headers are never logged.
+    // Never the path as it came, where somebody may have put a token by mistake, and no header.
     let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
-    tracing::info!(target: "request", %method, path = %path.chars().take(200).collect::<String>(), status, ms);
+    tracing::info!(target: "request", %method, pattern, federation, status, ms);
     response
 }
 
-async fn handle(api: &Api, method: &Method, path: &str, request: Request) -> Result<Response, Refusal> {
-    let endpoint = route(method, path)?;
+async fn handle(api: &Api, endpoint: Result<Endpoint, Reason>, mut request: Request) -> Result<Response, Refusal> {
+    let endpoint = endpoint?;
     let coordinator = api.coordinator.as_ref().ok_or(Reason::FederationsOff)?;
-    let asked = authorise(coordinator, &endpoint, request.headers())?;
+    let (asked, bodies) = authorise(coordinator, &endpoint, request.headers())?;
+    if let Some(bodies) = bodies {
+        request.extensions_mut().insert(body::Turns(bodies));
+    }
     handlers::handle(coordinator, endpoint, asked, request).await
 }
 
-/// Who asks, whether they may, and not too often.
-fn authorise(coordinator: &Arc<Coordinator>, endpoint: &Endpoint, headers: &HeaderMap) -> Result<Asked, Refusal> {
+/// Who asks, whether they may, and not too often; and how many bodies they may send at once.
+fn authorise(
+    coordinator: &Coordinator,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+) -> Result<(Asked, Option<Arc<Semaphore>>), Refusal> {
     let header = headers.get(header::AUTHORIZATION).ok_or(Reason::TokenMissing)?;
     let text = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).ok_or(Reason::TokenMissing)?;
     let token: Token = text.trim().parse().map_err(|_| Reason::TokenWrong)?;
-    let slot = endpoint.federation().map(|id| coordinator.get(id));
+    let slot = endpoint.federation.map(|id| coordinator.get(id));
     let slot = match slot {
         // Who holds no valid token learns nothing about what exists.
         Some(None) if token.claim() != Claim::Admin => return Err(Reason::TokenWrong.into()),
@@ -123,7 +134,7 @@ fn authorise(coordinator: &Arc<Coordinator>, endpoint: &Endpoint, headers: &Head
         None => None,
     };
     let who = coordinator.identify(slot.as_deref(), &token)?;
-    if endpoint.federation().is_some() && slot.is_none() {
+    if endpoint.federation.is_some() && slot.is_none() {
         return Err(Reason::FederationUnknown.into());
     }
     let role = match who {
@@ -131,15 +142,12 @@ fn authorise(coordinator: &Arc<Coordinator>, endpoint: &Endpoint, headers: &Head
         Claim::Invite => Role::Invite,
         Claim::Client(_) => Role::Client,
     };
-    if !endpoint.roles().contains(&role) {
+    if !endpoint.roles.contains(&role) {
         return Err(Reason::TokenNotAllowed.into());
     }
-    if let Some(slot) = &slot
-        && let Err(wait) = coordinator.admit(slot, who)
-    {
-        return Err(Refusal { retry_after_ms: Some(wait), ..Reason::TooManyRequests.into() });
-    }
-    Ok(Asked { slot, who })
+    let too_many = |wait| Refusal { retry_after_ms: Some(wait), ..Reason::TooManyRequests.into() };
+    let bodies = slot.as_ref().map_or(Ok(None), |slot| coordinator.admit(slot, who)).map_err(too_many)?;
+    Ok((Asked { slot, who }, bodies))
 }
 
 fn status(reason: Reason) -> StatusCode {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 
-use super::super::aggregate::{MODEL_HEADER_MAX, scopes_of};
+use super::super::aggregate::{AggregateError, MODEL_HEADER_MAX, scopes_of};
 use super::super::machine::{self, Message};
-use super::super::service::{Coordinator, Slot, plan_of};
+use super::super::service::{Coordinator, plan_of};
+use super::super::slot::Slot;
 use super::super::source::{PathSource, path_source};
 use super::super::uploads::{self, disk};
 use super::endpoint::Upload;
-use super::handlers::{blocking, send};
+use super::handlers::blocking;
 use super::{body, json, told};
 use crate::federation::protocol::{
     BandStatistics, Binding, CHUNK_BYTES, ClientId, FinishUpload, Hash, Layout, Reason, Received, Refusal, Update,
@@ -131,6 +132,8 @@ pub(super) async fn finish(
 ) -> Result<Response, Refusal> {
     let transfer = Transfer::new(upload, client);
     let finish: FinishUpload = body::json(coordinator, request).await?;
+    // One at a time: of two contents of which one will count, neither can take the other's place.
+    let checking = slot.check(transfer.client).ok_or(Reason::Busy)?;
     // The answer that needs no look at the content: a duplicate, a late one, a wrong number of samples.
     if coordinator.ask(slot, &transfer.message(&finish, 0.0))? == Reason::Duplicate {
         return Ok(told(coordinator, Reason::Duplicate));
@@ -141,58 +144,48 @@ pub(super) async fn finish(
     }
     let turn = tokio::time::timeout(TURN, coordinator.checks.clone().acquire_owned()).await;
     let Ok(Ok(permit)) = turn else { return Err(Reason::Busy.into()) };
-    let (checking, checked, folder) = (coordinator.clone(), slot.clone(), transfer.folder(coordinator, slot));
-    let chunks = folder.clone();
-    let message = blocking(move || {
-        let _permit = permit;
-        check(&checking, &checked, &transfer, &finish, &chunks)
-    })
-    .await?;
-    let reason = send(coordinator, slot, message).await?;
-    blocking(move || {
-        uploads::discard(&folder);
-        Ok(())
+    let (submitting, submitted) = (coordinator.clone(), slot.clone());
+    // In one piece: it comes to its end also when the connection breaks, so nothing is left half done.
+    let reason = blocking(move || {
+        let _until_done = (checking, permit);
+        submit(&submitting, &submitted, &transfer, &finish)
     })
     .await?;
     Ok(told(coordinator, reason))
 }
 
-/// Puts an upload together, reads all of it, and makes it a content. Whatever is refused leaves nothing behind; chunks that do
-/// not make the content that was said, or one that can never count, are forgotten.
-pub(in crate::coordinator) fn check(
+/// Checks an upload, makes it a content, and lets it count. What is refused leaves no content behind; chunks that can never count
+/// are forgotten, others (while the federation is paused) are kept.
+pub(in crate::coordinator) fn submit(
     coordinator: &Coordinator,
     slot: &Slot,
     transfer: &Transfer,
     finish: &FinishUpload,
-    folder: &Path,
-) -> Result<Message, Refusal> {
-    let scratch = match uploads::assemble(coordinator.blobs.as_ref(), folder, finish) {
-        Ok(scratch) => scratch,
-        Err(refusal) => {
-            if refusal.reason == Reason::HashMismatch {
-                uploads::discard(folder);
-            }
-            return Err(refusal);
+) -> Result<Reason, Refusal> {
+    let folder = transfer.folder(coordinator, slot);
+    let forget = |refusal: &Refusal| {
+        if !matches!(refusal.reason, Reason::ChunksMissing | Reason::StorageFailed) {
+            uploads::discard(&folder);
         }
     };
+    let scratch = uploads::assemble(coordinator.blobs.as_ref(), &folder, finish).inspect_err(forget)?;
     let checked = match transfer.upload {
-        Upload::Model => check_model(slot, finish, &scratch),
-        Upload::Statistics => check_statistics(slot, transfer, &scratch).map(|()| transfer.message(finish, 0.0)),
+        Upload::Model => check_model(slot, finish, scratch.path()),
+        Upload::Statistics => check_statistics(slot, transfer, scratch.path()).map(|()| transfer.message(finish, 0.0)),
         Upload::Update { round } => {
-            check_update(slot, transfer, round, &scratch).map(|norm| transfer.message(finish, norm))
+            check_update(slot, transfer, round, scratch.path()).map(|norm| transfer.message(finish, norm))
         }
     };
-    match checked {
-        Ok(message) => {
-            coordinator.blobs.adopt(&scratch, finish.sha256).map_err(disk)?;
-            Ok(message)
-        }
-        Err(refusal) => {
-            let _ = std::fs::remove_file(&scratch);
-            uploads::discard(folder);
-            Err(refusal)
-        }
+    let message = checked.inspect_err(forget)?;
+    coordinator.blobs.adopt(&scratch, finish.sha256).map_err(disk)?;
+    let sent = coordinator.send(slot, &message);
+    match &sent {
+        Ok(_) => uploads::discard(&folder),
+        // Whether a failing store holds the event is not known before it is read again.
+        Err(refusal) if refusal.reason == Reason::StorageFailed => {}
+        Err(_) => coordinator.delete_unneeded(vec![finish.sha256]),
     }
+    sent
 }
 
 fn check_model(slot: &Slot, finish: &FinishUpload, path: &Path) -> Result<Message, Refusal> {
@@ -205,7 +198,10 @@ fn check_model(slot: &Slot, finish: &FinishUpload, path: &Path) -> Result<Messag
     let malformed = |error: &dyn std::fmt::Display| Reason::TensorsMalformed.because(error);
     let source = PathSource::open(path).map_err(|error| malformed(&error))?;
     let layout = Layout::read(&source, MODEL_HEADER_MAX).map_err(|error| malformed(&error))?;
-    let targets = scopes_of(path, &layout, &plan).map_err(|error| Reason::NotFinite.because(error))?;
+    let targets = scopes_of(path, &layout, &plan).map_err(|error| match &error {
+        AggregateError::File(file) => file.reason().because(error),
+        _ => Reason::NotFinite.because(error),
+    })?;
     // There is one model; another thread may have set the same plan.
     let _ = slot.plan.set(plan);
     Ok(Message::ModelStored { targets })

@@ -9,7 +9,8 @@
 //! | update of this or a former round | `duplicate` (it counts); `already_submitted`; `late` |
 //! | update of a later round | `round_not_open`, `aggregating` for the next one |
 //! | statistics | `duplicate`; `already_submitted`; `late`; `no_statistics` |
-//! | pause, finish | `aggregating`: in a moment |
+//! | pause | `aggregating`: in a moment |
+//! | finish | `done`; what was accepted in this round is given up |
 //! | resume | `not_paused` |
 //! | model stored, start | `already_started` |
 
@@ -43,6 +44,7 @@ pub(super) fn decide(federation: &Federation, current: u32, message: &Message) -
         Message::Tick | Message::StatisticsDone { .. } | Message::Aggregated { .. } | Message::Diverged { .. } => {
             Decision::nothing(Reason::Done)
         }
+        Message::Finish => Decision::with(Reason::Done, [Event::Finished { cause: Cause::Host }]),
         Message::Resume => Err(Reason::NotPaused),
         Message::ModelStored { .. } | Message::Start => Err(Reason::AlreadyStarted),
         _ => Err(Reason::Aggregating),

@@ -14,17 +14,17 @@ use super::{Cause, Decision, Event, Federation, Message};
 use crate::federation::protocol::{Reason, Start};
 
 pub(super) fn decide(federation: &Federation, message: &Message, now: Duration) -> Result<Decision, Reason> {
-    let present = federation.present(now).count();
-    let enough = present >= federation.definition.quorum.min_clients as usize;
+    let wanted = federation.definition.quorum.min_clients as usize;
+    let enough = || federation.present(now).take(wanted).count() >= wanted;
     match message {
         Message::ModelStored { .. } if federation.model.is_some() => Decision::nothing(Reason::Duplicate),
         Message::ModelStored { targets } => {
             Decision::with(Reason::Accepted, [Event::ModelStored { targets: targets.clone() }])
         }
         Message::Start if federation.model.is_none() => Err(Reason::ModelMissing),
-        Message::Start if !enough => Err(Reason::TooFewClients),
+        Message::Start if !enough() => Err(Reason::TooFewClients),
         Message::Start => Decision::with(Reason::Done, [federation.opening()]),
-        Message::Tick if federation.definition.start == Start::AtQuorum && federation.model.is_some() && enough => {
+        Message::Tick if federation.definition.start == Start::AtQuorum && federation.model.is_some() && enough() => {
             Decision::with(Reason::Done, [federation.opening()])
         }
         Message::Tick => Decision::nothing(Reason::Done),

@@ -16,6 +16,13 @@ pub struct Member {
     pub seen: Duration,
 }
 
+/// Members that have not left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attendance {
+    pub clients: u32,
+    pub present: u32,
+}
+
 impl Federation {
     /// Members that count when it is asked who still has to answer.
     pub(super) fn present(&self, now: Duration) -> impl Iterator<Item = &ClientId> {
@@ -24,6 +31,14 @@ impl Federation {
             .iter()
             .filter(move |(_, member)| !member.departed && now.saturating_sub(member.seen) < presence)
             .map(|(client, _)| client)
+    }
+
+    /// How many members there are and how many of them are present; takes a look at each.
+    pub fn attendance(&self, now: Duration) -> Attendance {
+        Attendance {
+            clients: self.members.values().filter(|member| !member.departed).count() as u32,
+            present: self.present(now).count() as u32,
+        }
     }
 
     /// A client has asked for something.
@@ -40,7 +55,7 @@ impl Federation {
     /// | invite | `done` |
     /// | leave | `done`; `duplicate` when it has left |
     /// | join | `joined`; `finished`; `federation_full` |
-    /// | evaluate | `accepted`; `duplicate` (the same again); `round_unknown`; `metrics_invalid` |
+    /// | evaluate | `accepted`; `duplicate` (the same again); `already_submitted` (others); `round_unknown`; `metrics_invalid` |
     pub(super) fn always(&self, message: &Message) -> Option<Result<Decision, Reason>> {
         Some(match *message {
             Message::Invite { token } => Decision::with(Reason::Done, [Event::Invited { token }]),
@@ -58,10 +73,12 @@ impl Federation {
                 if let Err(reason) = metrics.check() {
                     return Some(Err(reason));
                 }
-                if reports.get(&client) == Some(&metrics) {
-                    return Some(Decision::nothing(Reason::Duplicate));
+                match reports.get(&client) {
+                    Some(told) if *told == metrics => Decision::nothing(Reason::Duplicate),
+                    // One each, or the log would grow as fast as somebody reports.
+                    Some(_) => Err(Reason::AlreadySubmitted),
+                    None => Decision::with(Reason::Accepted, [Event::Evaluated { client, round, metrics }]),
                 }
-                Decision::with(Reason::Accepted, [Event::Evaluated { client, round, metrics }])
             }
             _ => return None,
         })

@@ -74,6 +74,10 @@ impl Run {
         self.send(Message::Aggregated { round, model: hash(200 + round as u8), optimizer: None, targets: Vec::new() })
     }
 
+    fn state(&self) -> crate::federation::protocol::StateView {
+        self.federation.state(None, self.federation.attendance(self.now), self.now)
+    }
+
     /// Whoever asks counts as present.
     fn seen(&mut self, clients: &[u8]) {
         clients.iter().for_each(|&value| self.federation.saw(client(value), self.now));
@@ -151,6 +155,9 @@ fn a_whole_federation_with_statistics() {
     let evaluate = |round| Message::Evaluate { client: client(1), round, metrics };
     assert_eq!(run.send(evaluate(2)), Ok(Reason::Accepted));
     assert_eq!(run.send(evaluate(2)), Ok(Reason::Duplicate));
+    let other = Metrics { samples: 6, ..metrics };
+    let again = Message::Evaluate { client: client(1), round: 2, metrics: other };
+    assert_eq!(run.send(again), Err(Reason::AlreadySubmitted));
     assert_eq!(run.send(evaluate(3)), Err(Reason::RoundUnknown));
     run.update(1, 2, 21).unwrap();
     run.update(2, 2, 22).unwrap();
@@ -174,7 +181,7 @@ fn a_round_closes_at_quorum_and_deadline() {
     run.seen(&[0, 1, 2, 3]);
     run.send(Message::Tick).unwrap();
     assert_eq!(run.federation.phase, Phase::Training { round: 1 }, "one of two");
-    assert!(run.federation.state(None, run.now).remaining_ms.unwrap() < 0);
+    assert!(run.state().remaining_ms.unwrap() < 0);
     run.update(1, 1, 2).unwrap();
     run.send(Message::Tick).unwrap();
     assert_eq!(run.federation.phase, Phase::Aggregating { round: 1 }, "half of those present");
@@ -235,7 +242,7 @@ fn a_pause_keeps_what_was_accepted() {
     assert_eq!(run.federation.phase, Phase::Paused { round: 1 });
     assert_eq!(run.send(Message::Resume), Ok(Reason::Done));
     assert_eq!(run.federation.get_round(1).unwrap().updates.len(), 1);
-    assert_eq!(run.federation.state(None, run.now).remaining_ms, Some(10_000), "the deadline begins anew");
+    assert_eq!(run.state().remaining_ms, Some(10_000), "the deadline begins anew");
     assert_eq!(run.update(1, 1, 2), Ok(Reason::Accepted));
     assert_eq!(run.send(Message::Finish), Ok(Reason::Done));
     assert_eq!(run.federation.phase, Phase::Finished(Cause::Host));
@@ -248,7 +255,22 @@ fn members_are_limited_and_leave_for_good() {
     assert_eq!(run.send(Message::Leave { client: client(0) }), Ok(Reason::Done));
     assert_eq!(run.send(Message::Leave { client: client(0) }), Ok(Reason::Duplicate));
     assert_eq!(run.join(7), Err(Reason::FederationFull));
-    assert_eq!(run.federation.state(None, run.now).clients, 5);
+    assert_eq!(run.state().clients, 5);
+}
+
+#[test]
+fn a_host_can_end_a_round_that_cannot_be_aggregated() {
+    let mut run = Run::training(2);
+    run.update(0, 1, 1).unwrap();
+    run.update(1, 1, 2).unwrap();
+    run.send(Message::Tick).unwrap();
+    assert_eq!(run.federation.phase, Phase::Aggregating { round: 1 });
+    assert!(run.federation.released().is_empty());
+    assert_eq!(run.send(Message::Finish), Ok(Reason::Done));
+    assert_eq!(run.federation.phase, Phase::Finished(Cause::Host));
+    assert_eq!(run.federation.released().len(), 2, "its updates are of no use any more");
+    assert_eq!(run.aggregated(1), Ok(Reason::Done), "what comes too late changes nothing");
+    assert!(run.federation.get_round(1).unwrap().result.is_none());
 }
 
 #[test]
@@ -289,13 +311,18 @@ enum Act {
     Restart,
 }
 
+/// An early end only now and then: nothing happens after it.
+fn host() -> impl Strategy<Value = u8> {
+    prop_oneof![10 => Just(0u8), 10 => Just(1u8), 1 => Just(2u8), 15 => Just(3u8)]
+}
+
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (0u8..5, 0u32..4, 0u8..8).prop_map(|(from, round, blob)| Act::Update { from, round, blob }),
         3 => (0u8..5, 0u8..4).prop_map(|(from, blob)| Act::Statistics { from, blob }),
         1 => (0u8..6).prop_map(Act::Join),
         1 => (0u8..6).prop_map(Act::Leave),
-        2 => (0u8..4).prop_map(Act::Host),
+        2 => host().prop_map(Act::Host),
         2 => (0u8..20).prop_map(Act::Wait),
         3 => Just(Act::Compute),
         1 => Just(Act::Restart),
@@ -346,6 +373,7 @@ proptest! {
                 Act::Leave(value) => drop(run.send(Message::Leave { client: client(value) })),
                 Act::Host(0) => drop(run.send(Message::Pause)),
                 Act::Host(1) => drop(run.send(Message::Start)),
+                Act::Host(2) => drop(run.send(Message::Finish)),
                 Act::Host(_) => drop(run.send(Message::Resume)),
                 Act::Wait(seconds) => run.now += u32::from(seconds) * SECOND,
                 Act::Compute => {

@@ -1,9 +1,9 @@
 //! What others see of a federation, and which contents it needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use super::{Federation, Phase, Update};
+use super::{Attendance, Federation, Phase, Update};
 use crate::federation::protocol::{
     self as protocol, ClientId, Evaluation, Hash, Metrics, RoundView, StateView, UpdateEntry,
 };
@@ -31,8 +31,16 @@ impl Federation {
         [weights].into_iter().chain(self.optimizer).chain(self.projection).chain(statistics).chain(rounds)
     }
 
+    /// Contents of the round that may just have ended, which nobody needs once it has.
+    pub fn released(&self) -> Vec<Hash> {
+        let ended = self.rounds.iter().rev().take(2).flat_map(|round| round.updates.values());
+        let statistics = self.statistics.values().copied().filter(|_| self.rounds.len() <= 1);
+        let needed: HashSet<Hash> = self.needed().collect();
+        statistics.chain(ended.map(|update| update.blob)).filter(|hash| !needed.contains(hash)).collect()
+    }
+
     /// What a poll answers.
-    pub fn state(&self, client: Option<ClientId>, now: Duration) -> StateView {
+    pub fn state(&self, client: Option<ClientId>, attendance: Attendance, now: Duration) -> StateView {
         let round = self.round();
         let in_statistics = matches!(self.phase, Phase::Statistics) || round == 0;
         let (accepted, submitted) = if in_statistics {
@@ -57,8 +65,8 @@ impl Federation {
             rounds: self.definition.rounds,
             model: self.model,
             projection: self.projection,
-            clients: self.members.values().filter(|member| !member.departed).count() as u32,
-            present: self.present(now).count() as u32,
+            clients: attendance.clients,
+            present: attendance.present,
             accepted: accepted as u32,
             submitted,
             remaining_ms,

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Blobs;
+use super::{Blobs, Scratch};
 use crate::coordinator::tokens;
 use crate::federation::protocol::{FederationId, Hash};
 
@@ -43,18 +43,19 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 impl Blobs for Folder {
-    fn scratch(&self) -> io::Result<PathBuf> {
+    fn scratch(&self) -> io::Result<Scratch> {
         let path = self.root.join("scratch").join(tokens::random_name()?);
         File::create_new(&path)?;
-        Ok(path)
+        Ok(Scratch(path))
     }
 
-    fn adopt(&self, scratch: &Path, hash: Hash) -> io::Result<()> {
+    fn adopt(&self, scratch: &Scratch, hash: Hash) -> io::Result<()> {
         let place = self.place(hash);
         let Some(folder) = place.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
-        File::open(scratch)?.sync_all()?;
+        // Only a handle that may write can be synced everywhere.
+        File::options().write(true).open(scratch.path())?.sync_all()?;
         fs::create_dir_all(folder)?;
-        fs::rename(scratch, &place)?;
+        fs::rename(scratch.path(), &place)?;
         sync_folder(folder)?;
         sync_folder(&self.root.join("blobs"))
     }

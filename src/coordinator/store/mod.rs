@@ -7,7 +7,7 @@ mod folder;
 mod redb_log;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -67,17 +67,17 @@ pub trait Log: Send + Sync {
 /// - Chunks survive the end of the process, but not necessarily a power failure: an upload is checked as a whole when it is
 ///   finished, and what is missing or damaged is asked for again.
 pub trait Blobs: Send + Sync {
-    /// A new file to write a content into; it is gone after a crash.
+    /// A new file to write a content into.
     ///
     /// # Errors
     /// The file system's.
-    fn scratch(&self) -> io::Result<PathBuf>;
+    fn scratch(&self) -> io::Result<Scratch>;
 
     /// Makes a finished scratch file the content of this hash, which the caller has computed from what it wrote.
     ///
     /// # Errors
     /// The file system's; the content is not there then.
-    fn adopt(&self, scratch: &std::path::Path, hash: Hash) -> io::Result<()>;
+    fn adopt(&self, scratch: &Scratch, hash: Hash) -> io::Result<()>;
 
     /// Where a content can be read; `None` where it is not there.
     fn path(&self, hash: Hash) -> Option<PathBuf>;
@@ -96,6 +96,22 @@ pub trait Blobs: Send + Sync {
 
     /// The folder with the chunks of one upload; it need not exist.
     fn upload(&self, federation: FederationId, name: &str) -> PathBuf;
+}
+
+/// A file on its way to become a content. Unless it does, it is deleted when it is dropped; after a crash, at the next start.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // An adopted one is somewhere else by now.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Why something could not be stored.

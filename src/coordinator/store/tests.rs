@@ -66,16 +66,21 @@ fn contents_are_whole_or_not_there() {
     let root = tempfile::tempdir().unwrap();
     let folder = Folder::open(root.path()).unwrap();
     let scratch = folder.scratch().unwrap();
-    fs::write(&scratch, b"content").unwrap();
+    fs::write(scratch.path(), b"content").unwrap();
     let hash = Hash::of(b"content");
     assert_eq!(folder.path(hash), None);
     folder.adopt(&scratch, hash).unwrap();
     assert_eq!(fs::read(folder.path(hash).unwrap()).unwrap(), b"content");
     assert_eq!(folder.list().unwrap(), [hash]);
-    let left_over = folder.scratch().unwrap();
-    fs::write(&left_over, b"half a con").unwrap();
+    let dropped = folder.scratch().unwrap();
+    let place = dropped.path().to_owned();
+    fs::write(&place, b"half a con").unwrap();
+    drop(dropped);
+    assert!(!place.exists(), "what did not become a content is deleted");
+    // A process that dies drops nothing.
+    let left_over = std::mem::ManuallyDrop::new(folder.scratch().unwrap());
     let again = Folder::open(root.path()).unwrap();
-    assert!(!left_over.exists() && again.path(hash).is_some());
+    assert!(!left_over.path().exists() && again.path(hash).is_some());
     again.delete(hash).unwrap();
     again.delete(hash).unwrap();
     assert!(again.list().unwrap().is_empty());

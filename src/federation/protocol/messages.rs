@@ -57,6 +57,20 @@ pub enum Phase {
     Paused,
 }
 
+impl Phase {
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gathering => "gathering",
+            Self::Statistics => "statistics",
+            Self::Training => "training",
+            Self::Aggregating => "aggregating",
+            Self::Finished => "finished",
+            Self::Paused => "paused",
+        }
+    }
+}
+
 /// What a federation is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FederationView {

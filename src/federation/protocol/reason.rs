@@ -111,7 +111,7 @@ reasons! {
     Late = 410 "late",
     /// This round has not opened yet.
     RoundNotOpen = 409 "round_not_open",
-    /// Another update of this client was accepted in this round. One counts.
+    /// Something else of this client was accepted in this round. One counts.
     AlreadySubmitted = 409 "already_submitted",
     /// The file was made for another round, model, client or federation. Replays do not count.
     Replayed = 409 "replayed",

@@ -137,6 +137,15 @@ fn what_does_not_fit_is_refused_with_its_reason() {
     assert_eq!(reason(&negative, &plan), Reason::NotFinite);
 }
 
+#[test]
+fn names_that_scales_and_moments_have_are_refused() {
+    let header = br#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"w::scale":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
+    let bytes = [&(header.len() as u64).to_le_bytes(), header.as_slice(), &[0; 8]].concat();
+    let layout = Layout::read(&MemorySource::new("model", bytes), 1000).unwrap();
+    let error = UpdatePlan::new(&definition(Encoding::Int8), &layout).unwrap_err();
+    assert!(matches!(&error, UpdateError::Reserved { name } if name == "w::scale"), "{error}");
+}
+
 fn statistics(pixels: &[[f64; 3]]) -> BandStatistics {
     let mut statistics =
         BandStatistics { count: 0, range: [f64::MAX, f64::MIN], sum: vec![0.0; 3], scatter: vec![0.0; 9] };
