@@ -1,20 +1,15 @@
-//! Serves the built page. The same as `sigmascope serve`, without the model: it builds in seconds.
+//! Serves the built page and coordinates federations. The same as `sigmascope serve`, without the model: it builds in seconds.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use sigmascope::coordinator::{ServeOptions, serve};
-
-/// Serves SigmaScope's page
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    #[command(flatten)]
-    serve: ServeOptions,
-}
+use clap::Command;
+use sigmascope::coordinator::{ServeError, parse, serve};
 
 fn main() -> ExitCode {
-    match serve(Arguments::parse().serve) {
+    let command = Command::new("coordinator")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Serves SigmaScope's page and coordinates federated rounds");
+    match parse(command).map_err(ServeError::from).and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

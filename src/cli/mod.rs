@@ -31,8 +31,9 @@ enum Command {
     Pretrain(pretrain::Pretrain),
     #[cfg(feature = "coordinator")]
     Simulate(simulate::Simulate),
-    /// Serve the built page on this machine.
+    /// Serve the built page on this machine, and coordinate federations.
     #[cfg(feature = "coordinator")]
+    #[command(args_override_self = true)]
     Serve(crate::coordinator::ServeOptions),
 }
 
@@ -42,7 +43,11 @@ type Outcome = Result<String, Box<dyn std::error::Error>>;
 
 /// Runs the command that the arguments name. Exit codes: 0 done, 2 wrong arguments or a refusal in one sentence.
 pub fn run() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let outcome = match Cli::parse_from(arguments).command {
         Command::Inspect(inspect) => inspect.run(),
         Command::Convert(convert) => convert.run(),
         Command::Pretrain(pretrain) => pretrain.run(),
@@ -59,6 +64,17 @@ pub fn run() -> ExitCode {
         },
         Err(error) => fail(&error.to_string()),
     }
+}
+
+/// The server's settings may also come from the environment and a file.
+fn arguments() -> Result<Vec<std::ffi::OsString>, Box<dyn std::error::Error>> {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    #[cfg(feature = "coordinator")]
+    if arguments.get(1).is_some_and(|command| command == "serve") {
+        use crate::coordinator::{environment, with_file_and_environment};
+        return Ok(with_file_and_environment(arguments, environment(), 2)?);
+    }
+    Ok(arguments)
 }
 
 /// Prints a result; a reader that closed the pipe early (`| head`) is no failure.

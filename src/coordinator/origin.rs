@@ -1,4 +1,4 @@
-//! Another server that the page may fetch from.
+//! Another server: one that the page may fetch from, or one whose pages may use this coordinator.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +21,12 @@ impl FromStr for Origin {
             ));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl Origin {
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

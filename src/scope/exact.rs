@@ -145,7 +145,8 @@ impl Carrying for u64 {
 /// `limbs + remainder / divisor` in units of 2⁻¹⁰⁷⁴, rounded to f64.
 fn round(limbs: &[u64; LIMBS], remainder: u64, divisor: u64) -> f64 {
     let bit = |place: usize| limbs[place / 64] >> (place % 64) & 1 == 1;
-    let highest = limbs.iter().rposition(|&limb| limb != 0).map_or(0, |at| at * 64 + 63 - limbs[at].leading_zeros() as usize);
+    let highest =
+        limbs.iter().rposition(|&limb| limb != 0).map_or(0, |at| at * 64 + 63 - limbs[at].leading_zeros() as usize);
     // The lowest bit that an f64 of this size holds.
     let lowest = highest.saturating_sub(52);
     let (limb, offset) = (lowest / 64, lowest % 64);
@@ -182,7 +183,10 @@ mod tests {
     #[test]
     fn what_floats_lose_is_kept() {
         assert_eq!(sum(&[(1e300, 1), (1.0, 1), (-1e300, 1)]).value(), 1.0);
-        assert_eq!(sum(&[(f64::MAX, u64::MAX), (-f64::MAX, u64::MAX), (f64::MIN_POSITIVE, 3)]).divided_by(3), f64::MIN_POSITIVE);
+        assert_eq!(
+            sum(&[(f64::MAX, u64::MAX), (-f64::MAX, u64::MAX), (f64::MIN_POSITIVE, 3)]).divided_by(3),
+            f64::MIN_POSITIVE
+        );
         assert_eq!(sum(&[(0.1, 10)]).divided_by(10), 0.1);
         assert_eq!(sum(&[(f64::MAX, 2)]).value(), f64::INFINITY);
         assert_eq!(sum(&[(-f64::MAX, 2)]).divided_by(2), -f64::MAX);

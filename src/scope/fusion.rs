@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn degenerate_scopes() {
         for strategy in ALL {
-            let constant = fuse(strategy, &[member(0.5, 0.0, 2), member(0.5, 0.0, 1)], Target { mean: 0.5, deviation: 0.0 });
+            let constant =
+                fuse(strategy, &[member(0.5, 0.0, 2), member(0.5, 0.0, 1)], Target { mean: 0.5, deviation: 0.0 });
             assert_eq!(constant, Ok(Target { mean: 0.5, deviation: 0.0 }), "{strategy:?}");
             assert_eq!(fuse(strategy, &[], AVERAGED), Err(FusionError::NoMember));
             assert_eq!(fuse(strategy, &[member(0.0, 1.0, 0)], AVERAGED), Err(FusionError::NoMember));

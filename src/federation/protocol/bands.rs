@@ -110,7 +110,9 @@ impl BandStatistics {
         if self.count == 0 || self.count > COUNT_MAX {
             return invalid("the count must be 1 to 2^53 pixels");
         }
-        if !(self.range.iter().chain(&self.sum).chain(&self.scatter)).all(|value| value.is_finite() && value.abs() <= 1e100) {
+        if !(self.range.iter().chain(&self.sum).chain(&self.scatter))
+            .all(|value| value.is_finite() && value.abs() <= 1e100)
+        {
             return invalid("a number is not finite or above 1e100");
         }
         // Sums are rounded while they are added up; a millionth of the largest possible sum is far above that.

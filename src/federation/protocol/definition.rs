@@ -226,7 +226,9 @@ pub enum DefinitionError {
     Wavelengths { index: usize },
     #[error("tensor {name} is listed twice")]
     Twice { name: String },
-    #[error("minimum noise fractions need neighbouring pixels, which band statistics do not tell; choose another projection")]
+    #[error(
+        "minimum noise fractions need neighbouring pixels, which band statistics do not tell; choose another projection"
+    )]
     NoiseFraction,
 }
 
@@ -298,8 +300,15 @@ impl Input {
         match self.projection.map(|fit| fit.method) {
             Some(Method::NoiseFraction { .. }) => Err(DefinitionError::NoiseFraction),
             Some(Method::Pca { components, .. } | Method::NoiseAdjusted { components, .. }) => {
-                check("input.projection.components", components, (1..=bands).contains(&components), "1 to the number of bands")?;
-                let Some(Method::NoiseAdjusted { whitening, .. }) = self.projection.map(|fit| fit.method) else { return Ok(()) };
+                check(
+                    "input.projection.components",
+                    components,
+                    (1..=bands).contains(&components),
+                    "1 to the number of bands",
+                )?;
+                let Some(Method::NoiseAdjusted { whitening, .. }) = self.projection.map(|fit| fit.method) else {
+                    return Ok(());
+                };
                 check("input.projection.whitening", whitening, (0.0..=1.0).contains(&whitening), "0 to 1")
             }
             Some(Method::Standardise) | None => Ok(()),
@@ -310,7 +319,8 @@ impl Input {
 impl Algorithm {
     fn check(&self) -> Result<(), DefinitionError> {
         let bounded = |field, value: f64| check(field, value, (0.0..=1e6).contains(&value), "0 to 1 000 000");
-        let positive = |field, value: f64| check(field, value, value > 0.0 && value <= 1e6, "above 0 and at most 1 000 000");
+        let positive =
+            |field, value: f64| check(field, value, value > 0.0 && value <= 1e6, "above 0 and at most 1 000 000");
         let decay = |field, value: f64| check(field, value, (0.0..1.0).contains(&value), "at least 0 and below 1");
         bounded("algorithm.proximal", self.proximal)?;
         match self.server {
@@ -319,7 +329,8 @@ impl Algorithm {
                 positive("algorithm.server.rate", rate)?;
                 decay("algorithm.server.momentum", momentum)?;
             }
-            ServerOptimizer::FedAdam { rate, beta1, beta2, tau } | ServerOptimizer::FedYogi { rate, beta1, beta2, tau } => {
+            ServerOptimizer::FedAdam { rate, beta1, beta2, tau }
+            | ServerOptimizer::FedYogi { rate, beta1, beta2, tau } => {
                 positive("algorithm.server.rate", rate)?;
                 decay("algorithm.server.beta1", beta1)?;
                 decay("algorithm.server.beta2", beta2)?;
@@ -367,7 +378,10 @@ mod tests {
             ("/input/projection/method", serde_json::json!({"pca": {"components": 100_000, "whiten": true}})),
             ("/classes", serde_json::json!([])),
             ("/trainable", serde_json::json!({"tensors": ["a", "b", "a"]})),
-            ("/algorithm/server", serde_json::json!({"fed_adam": {"rate": 0.1, "beta1": 1.0, "beta2": 0.9, "tau": 0.001}})),
+            (
+                "/algorithm/server",
+                serde_json::json!({"fed_adam": {"rate": 0.1, "beta1": 1.0, "beta2": 0.9, "tau": 0.001}}),
+            ),
             ("/algorithm/robust", serde_json::json!({"trimmed_mean": {"trim": 0.5}})),
             ("/algorithm/wsa/lambda", (-1.0).into()),
             ("/quorum/min_clients", 0.into()),
@@ -380,11 +394,15 @@ mod tests {
         ] {
             let mut json = example();
             *json.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer} is in the example")) = value;
-            let definition: Definition = serde_json::from_value(json).unwrap_or_else(|error| panic!("{pointer}: {error}"));
+            let definition: Definition =
+                serde_json::from_value(json).unwrap_or_else(|error| panic!("{pointer}: {error}"));
             assert!(definition.check().is_err(), "{pointer}");
         }
         let mut json = example();
         json["quorum"]["minimum"] = 3.into();
-        assert!(serde_json::from_value::<Definition>(json).is_err(), "unknown fields are no typing errors to be ignored");
+        assert!(
+            serde_json::from_value::<Definition>(json).is_err(),
+            "unknown fields are no typing errors to be ignored"
+        );
     }
 }

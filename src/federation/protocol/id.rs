@@ -107,7 +107,9 @@ mod tests {
 
     #[test]
     fn nothing_else_is_a_name() {
-        for text in ["", "0123456789abcde", "0123456789abcdeF", "0123456789abcde/", "../../../../etc/p", "0123456789abcdéf"] {
+        for text in
+            ["", "0123456789abcde", "0123456789abcdeF", "0123456789abcde/", "../../../../etc/p", "0123456789abcdéf"]
+        {
             assert!(text.parse::<ClientId>().is_err(), "{text}");
         }
     }

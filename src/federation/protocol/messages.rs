@@ -57,6 +57,20 @@ pub enum Phase {
     Paused,
 }
 
+impl Phase {
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gathering => "gathering",
+            Self::Statistics => "statistics",
+            Self::Training => "training",
+            Self::Aggregating => "aggregating",
+            Self::Finished => "finished",
+            Self::Paused => "paused",
+        }
+    }
+}
+
 /// What a federation is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FederationView {
@@ -232,7 +246,8 @@ impl Metrics {
     /// # Errors
     /// [`Reason::MetricsInvalid`] when one of them lies outside its range.
     pub fn check(&self) -> Result<(), Reason> {
-        let within = |statistic, low: f64, high: f64| self.get(statistic).is_none_or(|value| (low..=high).contains(&value));
+        let within =
+            |statistic, low: f64, high: f64| self.get(statistic).is_none_or(|value| (low..=high).contains(&value));
         let fits = within(Statistic::Loss, -1e12, 1e12)
             && within(Statistic::OverallAccuracy, 0.0, 1.0)
             && within(Statistic::AverageAccuracy, 0.0, 1.0)

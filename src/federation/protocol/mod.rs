@@ -25,14 +25,14 @@ mod update;
 
 pub use bands::{BandStatistics, BandSum, STATISTICS_HEADER_MAX, StatisticsError, statistics_bytes};
 pub use definition::{
-    Algorithm, BlobRef, Class, Deadlines, Definition, DefinitionError, Input, Limits, LocalWork, Model, Privacy, Quorum,
-    Robust, ServerOptimizer, Start, Trainable, Wsa, WsaSchedule,
+    Algorithm, BlobRef, Class, Deadlines, Definition, DefinitionError, Input, Limits, LocalWork, Model, Privacy,
+    Quorum, Robust, ServerOptimizer, Start, Trainable, Wsa, WsaSchedule,
 };
 pub use encoding::{BLOCK, Encoding};
 pub use id::{BadId, ClientId, FederationId, Hash};
 pub use messages::{
-    Answer, Created, Evaluation, FederationView, FinishUpload, Invited, Join, Joined, LayerTarget, Metrics, Phase, Received,
-    RoundView, ServerLimits, Spread, StateView, Statistic, UpdateEntry,
+    Answer, Created, Evaluation, FederationView, FinishUpload, Invited, Join, Joined, LayerTarget, Metrics, Phase,
+    Received, RoundView, ServerLimits, Spread, StateView, Statistic, UpdateEntry,
 };
 pub use reason::{Reason, Refusal};
 pub use tensors::{Layout, Tensor, TensorsError, read_f32};

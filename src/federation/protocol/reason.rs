@@ -111,7 +111,7 @@ reasons! {
     Late = 410 "late",
     /// This round has not opened yet.
     RoundNotOpen = 409 "round_not_open",
-    /// Another update of this client was accepted in this round. One counts.
+    /// Something else of this client was accepted in this round. One counts.
     AlreadySubmitted = 409 "already_submitted",
     /// The file was made for another round, model, client or federation. Replays do not count.
     Replayed = 409 "replayed",
@@ -188,7 +188,10 @@ mod tests {
         assert_eq!(codes.len(), Reason::ALL.len());
         for &reason in Reason::ALL {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.code());
-            assert!(reason.sentence().ends_with(|end| end == '.' || end == '…') && !reason.sentence().contains("  "), "{reason:?}");
+            assert!(
+                reason.sentence().ends_with(|end| end == '.' || end == '…') && !reason.sentence().contains("  "),
+                "{reason:?}"
+            );
         }
     }
 
@@ -205,7 +208,8 @@ mod tests {
                 Some((status, cells.next()?.trim_matches('`')))
             })
             .collect();
-        let mut expected: Vec<(u16, &str)> = Reason::ALL.iter().map(|reason| (reason.status(), reason.code())).collect();
+        let mut expected: Vec<(u16, &str)> =
+            Reason::ALL.iter().map(|reason| (reason.status(), reason.code())).collect();
         listed.sort_unstable();
         expected.sort_unstable();
         assert_eq!(listed, expected);

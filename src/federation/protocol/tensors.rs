@@ -151,7 +151,8 @@ pub(super) fn header(metadata: &[(&str, &str)], tensors: &[(String, Dtype, Vec<u
         let start = end;
         end += shape.iter().product::<usize>() * dtype.bitsize() / 8;
         let dtype = serde_json::to_string(dtype).unwrap_or_default();
-        json += &format!(",{}:{{\"dtype\":{dtype},\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}", quoted(name));
+        json +=
+            &format!(",{}:{{\"dtype\":{dtype},\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}", quoted(name));
     }
     json.push('}');
     while !json.len().is_multiple_of(8) {

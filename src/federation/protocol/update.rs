@@ -69,6 +69,8 @@ pub enum UpdateError {
     Missing { name: String },
     #[error("tensor {name} does not belong there")]
     Surplus { name: String },
+    #[error("tensor {name} has :: in its name, which is kept for what belongs to a tensor; rename it")]
+    Reserved { name: String },
     #[error("tensor {name} is {found}, expected {expected}")]
     Shape { name: String, found: String, expected: String },
     #[error("value {index} of {name} is {value}")]
@@ -86,7 +88,9 @@ impl UpdateError {
             Self::Tensors(TensorsError::Source(SourceError::Read { .. })) => Reason::StorageFailed,
             Self::Tensors(_) => Reason::TensorsMalformed,
             Self::Binding { .. } => Reason::Replayed,
-            Self::Missing { .. } | Self::Surplus { .. } | Self::Shape { .. } => Reason::ShapeMismatch,
+            Self::Missing { .. } | Self::Surplus { .. } | Self::Reserved { .. } | Self::Shape { .. } => {
+                Reason::ShapeMismatch
+            }
             Self::NotFinite { .. } => Reason::NotFinite,
             Self::TooLarge { .. } => Reason::ValueTooLarge,
             Self::Norm { .. } => Reason::NormTooLarge,
@@ -151,7 +155,7 @@ impl UpdatePlan {
     /// For a federation whose model file has this layout.
     ///
     /// # Errors
-    /// [`UpdateError`] when a trainable tensor is missing or not F32, or there is none.
+    /// [`UpdateError`] when a trainable tensor is missing, not F32 or has a reserved name, or there is none.
     pub fn new(definition: &Definition, model: &Layout) -> Result<Self, UpdateError> {
         let chosen = |name: &str| match &definition.trainable {
             Trainable::All => true,
@@ -164,6 +168,9 @@ impl UpdatePlan {
         }
         let mut tensors = Vec::new();
         for (name, tensor) in model.tensors.iter().filter(|(name, _)| chosen(name)) {
+            if name.contains("::") {
+                return Err(UpdateError::Reserved { name: name.clone() });
+            }
             if tensor.dtype != Dtype::F32 {
                 let found = format!("{:?}", tensor.dtype);
                 return Err(UpdateError::Shape { name: name.clone(), found, expected: "F32".into() });
@@ -188,7 +195,8 @@ impl UpdatePlan {
 
     /// No update is longer.
     pub fn bytes_max(&self) -> u64 {
-        let values: u64 = self.tensors.iter().map(|(_, shape)| self.encoding.bytes(shape.iter().product::<usize>() as u64)).sum();
+        let values: u64 =
+            self.tensors.iter().map(|(_, shape)| self.encoding.bytes(shape.iter().product::<usize>() as u64)).sum();
         values + self.layers().count() as u64 * 32 + 8 + UPDATE_HEADER_MAX
     }
 }

@@ -43,7 +43,9 @@ fn check(bytes: &[u8], plan: &UpdatePlan, max_norm: Option<f64>) -> Result<Updat
 
 #[test]
 fn what_is_written_comes_back_as_near_as_the_encoding_says() {
-    for (encoding, tolerance) in [(Encoding::Float32, 0.0), (Encoding::Float16, 0.5e-3), (Encoding::Int8, 0.501 / 127.0)] {
+    for (encoding, tolerance) in
+        [(Encoding::Float32, 0.0), (Encoding::Float16, 0.5e-3), (Encoding::Int8, 0.501 / 127.0)]
+    {
         let plan = plan(encoding);
         let (w, b) = (values(1.0), [0.5, -0.25, 0.0]);
         let encoded = Encoder::default().encode(&plan, &BINDING, &[&b, &w], &scope()).unwrap();
@@ -135,8 +137,18 @@ fn what_does_not_fit_is_refused_with_its_reason() {
     assert_eq!(reason(&negative, &plan), Reason::NotFinite);
 }
 
+#[test]
+fn names_that_scales_and_moments_have_are_refused() {
+    let header = br#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"w::scale":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
+    let bytes = [&(header.len() as u64).to_le_bytes(), header.as_slice(), &[0; 8]].concat();
+    let layout = Layout::read(&MemorySource::new("model", bytes), 1000).unwrap();
+    let error = UpdatePlan::new(&definition(Encoding::Int8), &layout).unwrap_err();
+    assert!(matches!(&error, UpdateError::Reserved { name } if name == "w::scale"), "{error}");
+}
+
 fn statistics(pixels: &[[f64; 3]]) -> BandStatistics {
-    let mut statistics = BandStatistics { count: 0, range: [f64::MAX, f64::MIN], sum: vec![0.0; 3], scatter: vec![0.0; 9] };
+    let mut statistics =
+        BandStatistics { count: 0, range: [f64::MAX, f64::MIN], sum: vec![0.0; 3], scatter: vec![0.0; 9] };
     for pixel in pixels {
         statistics.count += 1;
         for i in 0..3 {
@@ -174,7 +186,8 @@ fn band_statistics_of_several_clients_are_those_of_all_pixels() {
     }
     assert_eq!(moments.pixels, 147);
     let options = crate::preprocess::FitOptions::whitened(2);
-    let projection = crate::preprocess::projection_of_moments("all", &[500.0, 600.0, 700.0], &options, moments).unwrap();
+    let projection =
+        crate::preprocess::projection_of_moments("all", &[500.0, 600.0, 700.0], &options, moments).unwrap();
     assert_eq!((projection.len(), projection.scene_bands), (2, 3));
     // Whitened: over all pixels the components have no mean, variance 1 and nothing in common.
     let projected: Vec<Vec<f64>> = all.iter().map(|pixel| projection.project_spectrum(pixel, None).unwrap()).collect();
@@ -195,7 +208,8 @@ fn band_statistics_that_contradict_themselves_are_refused() {
         BandStatistics::read(&MemorySource::new("statistics", bytes), 3, &BINDING)
     };
     assert_eq!(read(&good).unwrap(), good);
-    let mut wrong = vec![BandStatistics { count: 0, ..good.clone() }, BandStatistics { range: [2.0, 1.0], ..good.clone() }];
+    let mut wrong =
+        vec![BandStatistics { count: 0, ..good.clone() }, BandStatistics { range: [2.0, 1.0], ..good.clone() }];
     for (at, value) in [(1, 0.5), (0, -1.0), (8, f64::NAN), (4, 1e101)] {
         let mut statistics = good.clone();
         statistics.scatter[at] = value;

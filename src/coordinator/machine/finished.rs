@@ -1,0 +1,18 @@
+//! It is over: the model and the history can be fetched, metrics of the last model reported.
+//!
+//! | message | outcome |
+//! | --- | --- |
+//! | tick, a result that was computed twice | nothing |
+//! | everything else | `finished` |
+
+use super::{Decision, Message};
+use crate::federation::protocol::Reason;
+
+pub(super) fn decide(message: &Message) -> Result<Decision, Reason> {
+    match message {
+        Message::Tick | Message::StatisticsDone { .. } | Message::Aggregated { .. } | Message::Diverged { .. } => {
+            Decision::nothing(Reason::Done)
+        }
+        _ => Err(Reason::Finished),
+    }
+}
