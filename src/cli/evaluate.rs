@@ -14,7 +14,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use arguments::configuration;
-pub use arguments::{Compute, EvaluateArgs};
+pub use arguments::{Compute, EvaluateArgs, Model};
 
 use super::quantized::{self, QuantizedRun};
 use crate::labels::{Accuracy, AccuracyError, Class, LabelMap, Split, SplitError, SplitFileError, Spread, Summary};
