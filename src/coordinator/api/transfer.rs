@@ -137,7 +137,11 @@ pub(super) async fn finish(
     let expected = slot.definition().model.weights.sha256;
     if transfer.upload == Upload::Model && finish.sha256 != expected {
         let folder = transfer.folder(coordinator, slot);
-        blocking(move || Ok(uploads::discard(&folder))).await?;
+        blocking(move || {
+            uploads::discard(&folder);
+            Ok(())
+        })
+        .await?;
         return Err(Reason::HashMismatch.because(format!("the federation was defined with {expected}")));
     }
     // The answer that needs no look at the content: a duplicate, a late one, a wrong number of samples.
