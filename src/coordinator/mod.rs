@@ -73,6 +73,9 @@ pub use slot::Slot;
 /// How long open transfers may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Threads that wait for the disk: however many clients send at once, their number and memory stay.
+const THREADS: usize = 32;
+
 /// How many ports after the wanted one are tried by [`ServeOptions::next_free_port`].
 const PORTS_TRIED: u16 = 32;
 
@@ -287,7 +290,11 @@ fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
 /// Serves until Ctrl-C; prints the URL once it can be opened.
 pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
     start_log(options.federation.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Stopped)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(THREADS)
+        .enable_all()
+        .build()
+        .map_err(ServeError::Stopped)?;
     let served = runtime.block_on(async {
         let server = Server::bind(options).await?;
         println!("SigmaScope is at {}  (Ctrl-C stops it)", server.url());

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::aggregate::{AggregateError, Contribution, Job, Outcome, aggregate};
 use super::machine::{Message, Phase, Round};
-use super::service::{Coordinator, Slot};
+use super::service::Coordinator;
+use super::slot::Slot;
 use super::source::PathSource;
 use super::store::Scratch;
 use super::uploads::disk;

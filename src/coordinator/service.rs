@@ -24,6 +24,9 @@ use crate::federation::protocol::{Definition, FederationId, Hash, Layout, Reason
 /// Bodies of requests that are in memory at once.
 const BODIES: usize = 64;
 
+/// Finished uploads that are checked at once: more than there are cores, because much of it is waiting for the disk.
+const CHECKS: usize = 8;
+
 /// How much the coordinator takes on.
 #[derive(Debug, Clone)]
 pub struct Capacity {
@@ -95,7 +98,7 @@ impl Coordinator {
             metrics: Metrics::new(),
             work: Notify::new(),
             bodies: Semaphore::new(BODIES),
-            checks: Arc::new(Semaphore::new(2)),
+            checks: Arc::new(Semaphore::new(CHECKS)),
             creating: Mutex::default(),
             log_failed: AtomicBool::new(false),
         };
@@ -159,7 +162,9 @@ impl Coordinator {
         let id = FederationId(tokens::random().map_err(uploads::disk)?);
         let event = Event::Created { definition, invite: token.hash() };
         let state = Federation::new(id, &event).ok_or(Reason::DefinitionInvalid)?;
-        self.append(id, 0, vec![event])?;
+        for Entry { event, .. } in self.append(id, 0, vec![event])? {
+            audit(id, &event);
+        }
         self.federations
             .write()
             .unwrap_or_else(PoisonError::into_inner)

@@ -7,10 +7,10 @@ use serde_json::json;
 use super::lab::{Federation, Lab, run_all, small_model};
 use super::process::{Coordinator, wait_for};
 
-/// Four rounds after round 0, with a server optimiser that carries moments from round to round.
-fn federation(coordinator: &Coordinator) -> Federation {
+/// Rounds after round 0, with a server optimiser that carries moments from one to the next.
+fn federation(coordinator: &Coordinator, rounds: u32) -> Federation {
     Federation::create(coordinator, &small_model(), |definition| {
-        definition["rounds"] = 4.into();
+        definition["rounds"] = rounds.into();
         definition["algorithm"]["server"] =
             json!({"fed_adam": {"rate": 0.01, "beta1": 0.9, "beta2": 0.99, "tau": 0.001}});
     })
@@ -20,18 +20,19 @@ fn labs(coordinator: &Coordinator, federation: &Federation) -> Vec<Lab> {
     (0..3).map(|number| federation.join(coordinator.address, number)).collect()
 }
 
-fn undisturbed() -> String {
+fn undisturbed(rounds: u32) -> String {
     let coordinator = Coordinator::open();
-    let federation = federation(&coordinator);
+    let federation = federation(&coordinator, rounds);
     run_all(coordinator.address, labs(&coordinator, &federation));
     federation.state(coordinator.address)["model"].to_string()
 }
 
 #[test]
 fn random_kills_change_no_bit() {
-    let expected = undisturbed();
+    const ROUNDS: u32 = 25;
+    let expected = undisturbed(ROUNDS);
     let mut coordinator = Coordinator::open();
-    let federation = federation(&coordinator);
+    let federation = federation(&coordinator, ROUNDS);
     let labs = labs(&coordinator, &federation);
     let address = coordinator.address;
     let running = std::thread::spawn(move || run_all(address, labs));
@@ -46,7 +47,7 @@ fn random_kills_change_no_bit() {
     }
     running.join().unwrap();
     let state = federation.state(address);
-    assert!(kills >= 5, "only {kills} kills fell into the run");
+    assert!(kills >= 10, "only {kills} kills fell into the run");
     println!("{kills} kills");
     assert_eq!(state["phase"], "finished");
     assert_eq!(state["model"].to_string(), expected);
@@ -54,9 +55,10 @@ fn random_kills_change_no_bit() {
 
 #[test]
 fn a_kill_in_every_phase_resumes_the_same_round() {
-    let expected = undisturbed();
+    const ROUNDS: u32 = 4;
+    let expected = undisturbed(ROUNDS);
     let mut coordinator = Coordinator::open();
-    let federation = federation(&coordinator);
+    let federation = federation(&coordinator, ROUNDS);
     let address = coordinator.address;
     let mut labs = labs(&coordinator, &federation);
     let mut killed = Vec::new();

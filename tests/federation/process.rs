@@ -157,7 +157,7 @@ pub fn answer(mut stream: TcpStream) -> io::Result<Answer> {
 
 fn read_answer(source: &mut impl BufRead) -> io::Result<Answer> {
     let broken = || io::Error::from(io::ErrorKind::UnexpectedEof);
-    let mut line = |source: &mut dyn BufRead| {
+    let line = |source: &mut dyn BufRead| {
         let mut line = String::new();
         source.read_line(&mut line).map(|_| line.strip_suffix("\r\n").map(str::to_owned))?.ok_or_else(broken)
     };

@@ -12,7 +12,7 @@ fn no_token_is_kept_or_logged() {
     let mut coordinator = Coordinator::open();
     let federation = Federation::create(&coordinator, &small_model(), |definition| definition["rounds"] = 1.into());
     let labs: Vec<Lab> = (0..3).map(|number| federation.join(coordinator.address, number)).collect();
-    let mut secrets: Vec<String> = labs.iter().map(|lab| lab.token.rsplit_once('_').unwrap().1.to_owned()).collect();
+    let mut secrets: Vec<String> = labs.iter().map(|lab| lab.token.splitn(3, '_').nth(2).unwrap().to_owned()).collect();
     secrets.extend([ADMIN.to_owned(), federation.invite.strip_prefix("ssi_").unwrap().to_owned()]);
     let clients: Vec<String> = labs.iter().map(|lab| lab.client.clone()).collect();
     run_all(coordinator.address, labs);

@@ -134,6 +134,16 @@ pub(super) async fn finish(
     let finish: FinishUpload = body::json(coordinator, request).await?;
     // One at a time: of two contents of which one will count, neither can take the other's place.
     let checking = slot.check(transfer.client).ok_or(Reason::Busy)?;
+    let expected = slot.definition().model.weights.sha256;
+    if transfer.upload == Upload::Model && finish.sha256 != expected {
+        let folder = transfer.folder(coordinator, slot);
+        blocking(move || {
+            uploads::discard(&folder);
+            Ok(())
+        })
+        .await?;
+        return Err(Reason::HashMismatch.because(format!("the federation was defined with {expected}")));
+    }
     // The answer that needs no look at the content: a duplicate, a late one, a wrong number of samples.
     if coordinator.ask(slot, &transfer.message(&finish, 0.0))? == Reason::Duplicate {
         return Ok(told(coordinator, Reason::Duplicate));
@@ -170,7 +180,7 @@ pub(in crate::coordinator) fn submit(
     };
     let scratch = uploads::assemble(coordinator.blobs.as_ref(), &folder, finish).inspect_err(forget)?;
     let checked = match transfer.upload {
-        Upload::Model => check_model(slot, finish, scratch.path()),
+        Upload::Model => check_model(slot, scratch.path()),
         Upload::Statistics => check_statistics(slot, transfer, scratch.path()).map(|()| transfer.message(finish, 0.0)),
         Upload::Update { round } => {
             check_update(slot, transfer, round, scratch.path()).map(|norm| transfer.message(finish, norm))
@@ -188,12 +198,8 @@ pub(in crate::coordinator) fn submit(
     sent
 }
 
-fn check_model(slot: &Slot, finish: &FinishUpload, path: &Path) -> Result<Message, Refusal> {
+fn check_model(slot: &Slot, path: &Path) -> Result<Message, Refusal> {
     let definition = slot.definition();
-    let expected = definition.model.weights;
-    if finish.sha256 != expected.sha256 {
-        return Err(Reason::HashMismatch.because(format!("the federation was defined with {}", expected.sha256)));
-    }
     let plan = plan_of(path, &definition)?;
     let malformed = |error: &dyn std::fmt::Display| Reason::TensorsMalformed.because(error);
     let source = PathSource::open(path).map_err(|error| malformed(&error))?;

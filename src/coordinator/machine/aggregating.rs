@@ -12,7 +12,7 @@
 //! | pause | `aggregating`: in a moment |
 //! | finish | `done`; what was accepted in this round is given up |
 //! | resume | `not_paused` |
-//! | model stored, start | `already_started` |
+//! | start | `already_started` |
 
 use super::{Cause, Decision, Event, Federation, Message};
 use crate::federation::protocol::Reason;
@@ -46,7 +46,7 @@ pub(super) fn decide(federation: &Federation, current: u32, message: &Message) -
         }
         Message::Finish => Decision::with(Reason::Done, [Event::Finished { cause: Cause::Host }]),
         Message::Resume => Err(Reason::NotPaused),
-        Message::ModelStored { .. } | Message::Start => Err(Reason::AlreadyStarted),
+        Message::Start => Err(Reason::AlreadyStarted),
         _ => Err(Reason::Aggregating),
     }
 }

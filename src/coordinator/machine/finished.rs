@@ -2,7 +2,7 @@
 //!
 //! | message | outcome |
 //! | --- | --- |
-//! | tick, a result that was computed twice | nothing |
+//! | tick | nothing |
 //! | everything else | `finished` |
 
 use super::{Decision, Message};
@@ -10,9 +10,7 @@ use crate::federation::protocol::Reason;
 
 pub(super) fn decide(message: &Message) -> Result<Decision, Reason> {
     match message {
-        Message::Tick | Message::StatisticsDone { .. } | Message::Aggregated { .. } | Message::Diverged { .. } => {
-            Decision::nothing(Reason::Done)
-        }
+        Message::Tick => Decision::nothing(Reason::Done),
         _ => Err(Reason::Finished),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | message | outcome |
 //! | --- | --- |
-//! | model stored | `accepted`; `duplicate` |
+//! | model stored | `accepted` |
 //! | start | `done`; `model_missing`; `too_few_clients` |
 //! | tick | starts by itself where the definition says so |
 //! | finish | `done` |
@@ -17,7 +17,6 @@ pub(super) fn decide(federation: &Federation, message: &Message, now: Duration) 
     let wanted = federation.definition.quorum.min_clients as usize;
     let enough = || federation.present(now).take(wanted).count() >= wanted;
     match message {
-        Message::ModelStored { .. } if federation.model.is_some() => Decision::nothing(Reason::Duplicate),
         Message::ModelStored { targets } => {
             Decision::with(Reason::Accepted, [Event::ModelStored { targets: targets.clone() }])
         }

@@ -55,6 +55,7 @@ impl Federation {
     /// | invite | `done` |
     /// | leave | `done`; `duplicate` when it has left |
     /// | join | `joined`; `finished`; `federation_full` |
+    /// | model stored | `duplicate` once it is |
     /// | evaluate | `accepted`; `duplicate` (the same again); `already_submitted` (others); `round_unknown`; `metrics_invalid` |
     pub(super) fn always(&self, message: &Message) -> Option<Result<Decision, Reason>> {
         Some(match *message {
@@ -64,6 +65,7 @@ impl Federation {
                 _ => Decision::nothing(Reason::Duplicate),
             },
             Message::Join { client, token } => self.join(client, token),
+            Message::ModelStored { .. } if self.model.is_some() => Decision::nothing(Reason::Duplicate),
             Message::Evaluate { client, round, metrics } => {
                 let reports = match self.get_round(round) {
                     Some(round) => &round.evaluation,

@@ -119,6 +119,12 @@ impl Federation {
         if let Some(decision) = self.always(message) {
             return decision;
         }
+        let is_result =
+            matches!(message, Message::StatisticsDone { .. } | Message::Aggregated { .. } | Message::Diverged { .. });
+        if is_result && !matches!(self.phase, Phase::Aggregating { .. }) {
+            // It was computed twice, or the host has ended the federation meanwhile.
+            return Decision::nothing(Reason::Done);
+        }
         match self.phase {
             Phase::Gathering => gathering::decide(self, message, now),
             Phase::Statistics => statistics::decide(self, message, now),
@@ -276,5 +282,7 @@ impl Federation {
     }
 }
 
+#[cfg(test)]
+mod histories;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 //! | resume, finish | `done` |
 //! | pause | `duplicate` |
 //! | update, statistics | `duplicate` (the same was accepted); `already_submitted`, `late` (of a former round); `paused` |
-//! | model stored, start | `already_started` |
+//! | start | `already_started` |
 //! | tick | nothing |
 
 use super::{Cause, Decision, Event, Federation, Message};
@@ -30,7 +30,7 @@ pub(super) fn decide(federation: &Federation, current: u32, message: &Message) -
         Message::Statistics { client, blob } if current == 0 => open(federation.past_statistics(client, *blob)),
         Message::Statistics { client, blob } => federation.past_statistics(client, *blob),
         Message::Update { .. } => Err(Reason::Paused),
-        Message::ModelStored { .. } | Message::Start => Err(Reason::AlreadyStarted),
+        Message::Start => Err(Reason::AlreadyStarted),
         _ => Decision::nothing(Reason::Done),
     }
 }

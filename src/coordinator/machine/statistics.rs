@@ -7,7 +7,7 @@
 //! | update | `statistics_first` |
 //! | pause, finish | `done` |
 //! | resume | `not_paused` |
-//! | model stored, start | `already_started` |
+//! | start | `already_started` |
 
 use std::time::Duration;
 

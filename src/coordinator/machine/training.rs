@@ -9,7 +9,7 @@
 //! | tick | closes the round when it is ripe |
 //! | pause, finish | `done` |
 //! | resume | `not_paused` |
-//! | model stored, start | `already_started` |
+//! | start | `already_started` |
 
 use std::cmp::Ordering;
 use std::time::Duration;

@@ -25,9 +25,16 @@ impl Folder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        for folder in [scratch, root.join("blobs"), root.join("uploads")] {
+        for folder in [scratch, root.join("uploads")] {
             fs::create_dir_all(folder)?;
         }
+        // All of them now, so that their names are safe before anything is in them.
+        let blobs = root.join("blobs");
+        for first in 0..=u8::MAX {
+            fs::create_dir_all(blobs.join(format!("{first:02x}")))?;
+        }
+        sync_folder(&blobs)?;
+        sync_folder(root)?;
         Ok(Self { root: root.into() })
     }
 
@@ -54,10 +61,8 @@ impl Blobs for Folder {
         let Some(folder) = place.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
         // Only a handle that may write can be synced everywhere.
         File::options().write(true).open(scratch.path())?.sync_all()?;
-        fs::create_dir_all(folder)?;
         fs::rename(scratch.path(), &place)?;
-        sync_folder(folder)?;
-        sync_folder(&self.root.join("blobs"))
+        sync_folder(folder)
     }
 
     fn path(&self, hash: Hash) -> Option<PathBuf> {
