@@ -7,6 +7,7 @@
 //! | `link` | the line to the engine's worker |
 //! | `view` | the scene in the middle |
 //! | `panel` | rail, results, bars, notices |
+//! | `federate` | the area of federated rounds |
 //! | `chart` | plots |
 //! | `bench` | the bench page, `#bench` |
 //! | `storage`, `settings` | what survives a reload |
@@ -22,6 +23,7 @@ mod bench;
 mod chart;
 #[cfg(feature = "app")]
 mod dialog;
+mod federate;
 #[cfg(feature = "app")]
 mod field;
 #[cfg(feature = "app")]

@@ -5,7 +5,7 @@ use leptos::task::spawn_local;
 
 use crate::app::settings::{self, Settings};
 use crate::app::state::{Area, Store, Tab};
-use crate::app::{acts, bench, field, link, panel, view};
+use crate::app::{acts, bench, federate, field, link, panel, view};
 
 /// Mounts the page and starts to fetch the engine.
 pub fn start() {
@@ -27,6 +27,8 @@ fn Page() -> impl IntoView {
     let saved = RwSignal::new(true);
     acts::keep::watch(store, saved);
     acts::weights::watch(store);
+    acts::federate::start(store);
+    acts::host::start(store);
     spawn_local(link::connect(store));
     spawn_local(acts::keep::reopen(store));
 
@@ -94,6 +96,7 @@ fn Page() -> impl IntoView {
                 </section>
                 <panel::Results store />
             </main>
+            <federate::FederateArea store />
             <panel::Later store />
             <panel::StatusLine store />
             <panel::Questions store />

@@ -43,7 +43,7 @@ mod runner;
 mod service;
 mod settings;
 mod slot;
-mod source;
+pub(crate) mod source;
 pub mod store;
 mod tokens;
 mod uploads;

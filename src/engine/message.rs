@@ -4,6 +4,7 @@
 //! the bytes as `{ bytes, files }`, because they cannot be encoded. The worker posts [`Event::Ready`] when it can listen;
 //! whatever is posted before that is lost.
 
+mod federation;
 mod weights;
 
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::labels::{Accuracy, Class, LabelMap, Split};
 use crate::scene::{OpenOptions, SceneInfo, Variable};
 pub use crate::train::ModelInfo;
-use crate::train::TrainConfig;
+use crate::train::{SharedNetwork, TrainConfig};
 use crate::weights::Quantization;
+pub use federation::{
+    Bytes, CoordinatorAct, CoordinatorAnswer, CoordinatorRequest, FederateJob, FederatedMap, FederationEnd,
+    FederationProgress, FederationRounds, Invitation, Ledger, LocalPhase, LocalProgress, OwnScope, Place, Stage, Traffic,
+};
 pub use weights::{
     CachedWeights, CatalogueEntry, DeviceBytes, Fit, FitLimits, FitPurpose, FitQuestion, FitSuggestion, FitVerdict,
     FitWeights, LoadWeights, MemoryUse, Quota, WeightsChoice, WeightsDropped, WeightsFrom, WeightsInspected,
@@ -108,6 +113,26 @@ pub enum Command {
     AskFit(Box<FitQuestion>),
     /// What the engine holds; answered by [`Event::Memory`].
     AskMemory,
+    /// One small request to a coordinator of federated rounds; answered by [`Event::CoordinatorAnswered`].
+    AskCoordinator(CoordinatorRequest),
+    /// The weights with which a federation begins; answered by [`Event::FederatedModel`].
+    MakeFederatedModel {
+        network: Box<SharedNetwork>,
+        classes: usize,
+    },
+    /// Bring a federation its first model, as its host; answered by [`Event::CoordinatorAnswered`].
+    UploadFederatedModel {
+        place: Place,
+        bytes: serde_bytes::ByteBuf,
+    },
+    /// A content of a federation; answered by [`Event::File`].
+    FetchContent {
+        place: Place,
+        sha256: crate::federation::protocol::Hash,
+        name: String,
+    },
+    /// Take part in a federation: see [`FederateJob`].
+    Federate(Box<FederateJob>),
     /// Run the benchmark page's cases; answered by [`Event::BenchResult`] each and [`Event::JobFinished`].
     Bench(Vec<BenchCase>),
     /// For tests: destroy the GPU device, as a driver reset would.
@@ -117,7 +142,10 @@ pub enum Command {
 impl Command {
     /// True for what runs long beside other commands: one at a time, and it hears `Pause`, `Resume`, `Cancel`.
     pub fn is_job(&self) -> bool {
-        matches!(self, Command::Train(_) | Command::Map { .. } | Command::Bench(_) | Command::LoadWeights(_))
+        matches!(
+            self,
+            Command::Train(_) | Command::Map { .. } | Command::Bench(_) | Command::LoadWeights(_) | Command::Federate(_)
+        )
     }
 }
 
@@ -220,6 +248,14 @@ pub enum Event {
     WeightsDropped(WeightsDropped),
     Fit(Box<Fit>),
     Memory(MemoryUse),
+    CoordinatorAnswered(CoordinatorAnswer),
+    FederatedModel {
+        bytes: serde_bytes::ByteBuf,
+        sha256: crate::federation::protocol::Hash,
+    },
+    Federation(Box<FederationProgress>),
+    FederationRounds(Box<FederationRounds>),
+    FederationEnded(Box<FederationEnd>),
     /// The GPU is gone. The page restarts the worker and resumes from the last checkpoint.
     DeviceLost {
         reason: String,

@@ -13,6 +13,8 @@ mod control;
 #[cfg(feature = "model")]
 mod device;
 #[cfg(feature = "model")]
+pub mod federation;
+#[cfg(feature = "model")]
 pub mod fit;
 #[cfg(feature = "model")]
 mod jobs;

@@ -8,8 +8,11 @@ use super::message::{Command, DeviceChoice, Event, Failure, FitLimits, Reply, Re
 use super::render::Renderer;
 use super::weights::{Current, Shelf};
 use super::{device, jobs};
+use crate::federation::client::Transport;
+use crate::federation::protocol::Hash;
 use crate::labels::{self, LabelMap, SplitFile};
 use crate::scene::{self, Cube, OpenOptions, SceneError, SharedSource, Window};
+use crate::shelf::Store;
 use crate::train::TrainedModel;
 
 /// Where replies go: the page, or a test.
@@ -43,6 +46,8 @@ pub(super) struct State {
     /// What a training may start from.
     pub weights: Option<Rc<Current>>,
     shelf: Option<Rc<Shelf>>,
+    /// Tests bring a coordinator, and a store for places in federations.
+    federations: Option<(Rc<dyn Transport>, Result<Rc<dyn Store>, String>)>,
     renderer: Renderer,
 }
 
@@ -70,6 +75,34 @@ impl Session {
         let session = Self::new(outbox);
         session.state.borrow_mut().shelf = Some(Rc::new(shelf));
         session
+    }
+
+    /// The same with a coordinator and a store for places in federations, for tests.
+    pub fn with_coordinator(
+        outbox: Rc<dyn Outbox>,
+        transport: Rc<dyn Transport>,
+        places: Result<Rc<dyn Store>, String>,
+    ) -> Self {
+        let session = Self::new(outbox);
+        session.state.borrow_mut().federations = Some((transport, places));
+        session
+    }
+
+    /// The way to a coordinator.
+    pub(super) fn coordinator(&self, server: &str) -> Rc<dyn Transport> {
+        match &self.state.borrow().federations {
+            Some((transport, _)) => transport.clone(),
+            None => network_of(server),
+        }
+    }
+
+    /// Where places in federations are kept.
+    pub(super) async fn places(&self) -> Result<Rc<dyn Store>, String> {
+        let given = self.state.borrow().federations.as_ref().map(|(_, places)| places.clone());
+        match given {
+            Some(places) => places,
+            None => private_places().await,
+        }
     }
 
     /// Carries out one request; every request is answered, if only with [`Event::Failed`].
@@ -163,6 +196,15 @@ impl Session {
                 }
             }
             Command::Bench(cases) => jobs::bench(self, id, cases).await?,
+            Command::AskCoordinator(ask) => self.ask_coordinator(id, ask).await?,
+            Command::MakeFederatedModel { network, classes } => {
+                let bytes = network.beginning(classes).await?;
+                let sha256 = Hash::of(&bytes);
+                self.post(id, Event::FederatedModel { bytes: bytes.into(), sha256 });
+            }
+            Command::UploadFederatedModel { place, bytes } => self.upload_model(id, &place, &bytes).await?,
+            Command::FetchContent { place, sha256, name } => self.fetch_content(id, &place, sha256, name).await?,
+            Command::Federate(job) => jobs::federate(self, id, *job).await?,
             Command::ListWeights => self.list_weights(id).await?,
             Command::InspectWeights { quantization, complete, config, classes, purpose } => {
                 self.inspect_weights(id, files, (quantization, complete), (&config, classes, purpose)).await?;
@@ -296,6 +338,31 @@ impl Session {
     fn destroy_device(&self) -> Result<(), Refusal> {
         Err("no GPU device is open".into())
     }
+}
+
+#[cfg(target_arch = "wasm32")]
+fn network_of(server: &str) -> Rc<dyn Transport> {
+    Rc::new(super::browser::Coordinator::new(server))
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn network_of(_server: &str) -> Rc<dyn Transport> {
+    Rc::new(super::federation::Silent("this session has no network".to_owned()))
+}
+
+#[cfg(target_arch = "wasm32")]
+async fn private_places() -> Result<Rc<dyn Store>, String> {
+    let folder = super::browser::PrivateFolder::open("federations").await;
+    let reason = |_| {
+        "this browser keeps no files for this page (a private window, or an old browser); after a reload this tab joins anew"
+            .to_owned()
+    };
+    folder.map(|folder| Rc::new(folder) as Rc<dyn Store>).map_err(reason)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+async fn private_places() -> Result<Rc<dyn Store>, String> {
+    Err("this session keeps nothing".to_owned())
 }
 
 /// Largest split file that is read: ten times the largest published one.

@@ -2,6 +2,8 @@
 //! components only call them.
 
 pub mod drop;
+pub mod federate;
+pub mod host;
 pub mod job;
 pub mod keep;
 pub mod labels;
@@ -11,3 +13,16 @@ pub mod scene;
 pub mod split;
 pub mod take_away;
 pub mod weights;
+
+use leptos::prelude::*;
+
+use crate::app::state::{JobState, Store};
+
+/// The running job cannot go on.
+pub fn fail_running(store: Store, message: String) {
+    if store.job.get_untracked() == JobState::Federating {
+        federate::on_failure(store, message);
+    } else {
+        job::on_failure(store, message);
+    }
+}

@@ -9,7 +9,7 @@ use serde_bytes::ByteBuf;
 
 use crate::app::acts::{job, scene, weights};
 use crate::app::link;
-use crate::app::state::{EngineState, Store};
+use crate::app::state::{EngineState, JobState, Store};
 use crate::engine::message::{Command, DeviceChoice, Event};
 
 /// More losses than this within [`WINDOW_MS`] mean that restarting does not help.
@@ -41,7 +41,7 @@ pub fn engine_gone(store: Store, reason: String) {
              another device in the menu at the top, or restart the engine there."
         );
         if store.job.get_untracked().is_running() {
-            job::on_failure(store, sentence.clone());
+            super::fail_running(store, sentence.clone());
         } else {
             store.fail(sentence.clone());
         }
@@ -81,7 +81,11 @@ pub fn engine_ready(store: Store) {
         store.engine.set(EngineState::Ready);
         link::open_gate();
         if let Some(reason) = reason {
-            let goes_on = job::resume_after_loss(store).unwrap_or_else(|| "nothing was lost".into());
+            let idle = || match store.job.get_untracked() {
+                JobState::Federating => "the federation goes on where this tab was".to_owned(),
+                _ => "nothing was lost".to_owned(),
+            };
+            let goes_on = job::resume_after_loss(store).unwrap_or_else(idle);
             store.tell(format!("The engine stopped ({reason}) and was restarted; {goes_on}."));
         }
         // Whatever was on the screen may be half drawn.

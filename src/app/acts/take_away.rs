@@ -51,6 +51,16 @@ fn save(store: Store, name: &str, mime: &str, bytes: &[u8]) {
     }
 }
 
+/// Bytes as a file.
+pub fn bytes(store: Store, name: &str, bytes: &[u8]) {
+    save(store, name, "application/octet-stream", bytes);
+}
+
+/// Text as a file.
+pub fn text(store: Store, name: &str, mime: &str, text: &str) {
+    save(store, name, mime, text.as_bytes());
+}
+
 /// The map on the screen with its classes.
 fn map(store: Store) -> Option<LabelMap> {
     let (rows, cols) = store.shape()?;

@@ -33,7 +33,7 @@ enum Waiting {
     },
     /// The running job; its events are recognised by their kind.
     Job,
-    /// Weights that are being loaded: a job of its own kind.
+    /// Weights that are being loaded, or a federation: a job of its own kind, whose end is awaited.
     Weights(oneshot::Sender<Loading>),
 }
 
@@ -203,11 +203,14 @@ fn receive(reply: Reply, store: Store) {
         Event::OutOfMemory { message } => {
             // First the job ends, so that the new worker does not take it up again.
             if store.job.get_untracked().is_running() {
-                acts::job::on_failure(store, message.clone());
+                acts::fail_running(store, message.clone());
             } else {
                 store.fail(message.clone());
             }
             acts::recover::engine_gone(store, message);
+        }
+        event @ (Event::Federation(_) | Event::FederationRounds(_) | Event::FederationEnded(_)) => {
+            acts::federate::on_event(store, event);
         }
         Event::WeightsProgress(progress) => acts::weights::on_progress(store, progress),
         Event::WeightsLoaded(loaded) => acts::weights::on_loaded(store, *loaded),
@@ -318,6 +321,13 @@ pub fn begin_job(command: Command) {
 pub async fn load_weights(command: Command, files: &[File], ahead: bool) -> Loading {
     let (done, end) = oneshot::channel();
     send(command, files, Some(Waiting::Weights(done)), ahead);
+    end.await.unwrap_or(Loading::Lost)
+}
+
+/// Takes part in a federation; what happens goes to [`acts::federate`].
+pub async fn federate(command: Command) -> Loading {
+    let (done, end) = oneshot::channel();
+    send(command, &[], Some(Waiting::Weights(done)), false);
     end.await.unwrap_or(Loading::Lost)
 }
 

@@ -69,6 +69,7 @@ fn summary(store: Store, step: Step) -> String {
             JobState::Preparing => "preparing".into(),
             JobState::Training => "training".into(),
             JobState::Mapping => "mapping".into(),
+            JobState::Federating => "taking part in a federation".into(),
             _ => match store.runs.with(Vec::len) {
                 0 => String::new(),
                 1 => "done".into(),

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::app::acts::job;
 use crate::app::icon;
-use crate::app::plain::{number, weights};
+use crate::app::plain::{federate, number, weights};
 use crate::app::state::{EngineState, JobState, Store};
 use crate::engine::message::{Phase, Progress};
 
@@ -23,6 +23,7 @@ fn sentence(store: Store) -> String {
     let job = store.job.get();
     if job.is_running() {
         let mut text = match store.progress.get() {
+            _ if job == JobState::Federating => federation(store),
             Some(progress) => of_progress(&progress, latest_validation(store)),
             None => "Preparing".into(),
         };
@@ -46,6 +47,17 @@ fn sentence(store: Store) -> String {
             EngineState::Ready => "Ready".into(),
         },
     }
+}
+
+/// "Federation · round 3 of 20 · training, epoch 2 of 5"
+fn federation(store: Store) -> String {
+    store.federate.progress.with(|progress| match progress {
+        None => "Federation · joining".into(),
+        Some(progress) => {
+            let round = progress.state.as_ref().map(|state| format!("{} · ", federate::round(state))).unwrap_or_default();
+            format!("Federation · {round}{}", federate::doing(progress))
+        }
+    })
 }
 
 /// Validation accuracy of the running run, which is not measured in every epoch.

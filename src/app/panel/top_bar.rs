@@ -45,16 +45,12 @@ pub fn TopBar(store: Store) -> impl IntoView {
     .into_any()
 }
 
-/// The two areas that are not built yet say so.
+/// The area that is not built yet says so.
 #[component]
 pub fn Later(store: Store) -> impl IntoView {
     move || {
         let (title, sentence) = match store.area.get() {
-            Area::Classify => return ().into_any(),
-            Area::Federate => (
-                "Federate",
-                "Federated rounds, in which several sites train one model without giving their scenes away, come in a later version.",
-            ),
+            Area::Classify | Area::Federate => return ().into_any(),
             Area::Learn => {
                 ("Learn", "Lessons that show the model and weight scope alignment at work come in a later version.")
             }

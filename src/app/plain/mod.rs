@@ -3,6 +3,8 @@
 pub mod axis;
 pub mod bench_request;
 pub mod companions;
+pub mod federate;
+pub mod host;
 pub mod number;
 pub mod palette;
 pub mod presets;

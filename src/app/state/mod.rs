@@ -2,6 +2,7 @@
 //!
 //! [`Store`] is a bundle of copyable handles: it is passed by value and lives as long as the page.
 
+mod federate;
 mod parts;
 mod weights;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
+pub use federate::{Federate, Hosted, Part, Side};
 pub use parts::*;
 pub use weights::{Candidate, Offer, OnTheWay, Weights};
 
@@ -82,6 +84,7 @@ pub struct Store {
     pub config: RwSignal<TrainConfig>,
     pub model: RwSignal<Option<Model>>,
     pub weights: Weights,
+    pub federate: Federate,
 
     pub job: RwSignal<JobState>,
     pub paused: RwSignal<bool>,
@@ -145,6 +148,7 @@ impl Store {
             config: RwSignal::new(settings.config.clone()),
             model: RwSignal::new(None),
             weights: Weights::new(settings.start.clone()),
+            federate: Federate::new(),
             job: RwSignal::new(JobState::Idle),
             paused: RwSignal::new(false),
             progress: RwSignal::new(None),

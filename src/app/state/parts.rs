@@ -90,6 +90,8 @@ pub enum JobState {
     Preparing,
     Training,
     Mapping,
+    /// Taking part in a federation.
+    Federating,
     Finished,
     Cancelled,
     Failed,
@@ -103,6 +105,7 @@ impl JobState {
             Self::Preparing => "preparing",
             Self::Training => "training",
             Self::Mapping => "mapping",
+            Self::Federating => "federating",
             Self::Finished => "finished",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
@@ -110,7 +113,7 @@ impl JobState {
     }
 
     pub fn is_running(self) -> bool {
-        matches!(self, Self::Preparing | Self::Training | Self::Mapping)
+        matches!(self, Self::Preparing | Self::Training | Self::Mapping | Self::Federating)
     }
 }
 

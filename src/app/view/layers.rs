@@ -6,7 +6,7 @@ use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
 use crate::engine::message::{Image, MapRows};
-use crate::labels::Class;
+use crate::labels::{Class, LabelMap};
 
 /// One layer. `step` scene pixels a picture pixel.
 #[derive(Clone)]
@@ -46,6 +46,17 @@ impl Layer {
             // It fails only for a canvas that is gone.
             let _ = self.context.put_image_data(&data, col as f64, row as f64);
         }
+    }
+}
+
+/// Draws a map of its own on a canvas of the page, a canvas pixel a scene pixel.
+pub fn draw_map(canvas: &HtmlCanvasElement, map: &LabelMap) {
+    canvas.set_width(map.cols as u32);
+    canvas.set_height(map.rows as u32);
+    let context = canvas.get_context("2d").ok().flatten().and_then(|context| context.dyn_into().ok());
+    if let Some(context) = context {
+        let layer = Layer { canvas: canvas.clone(), context, step: 1 };
+        layer.put(0, 0, map.cols, &colours(&map.labels, &map.classes));
     }
 }
 

@@ -34,7 +34,7 @@ extern "C" {
     fn read(this: &Reader) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch)]
-    fn fetch(url: &str, options: &JsValue) -> Result<Promise, JsValue>;
+    pub(super) fn fetch(url: &str, options: &JsValue) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(js_name = URL)]
     type Url;
@@ -55,12 +55,16 @@ impl Network for Fetch {
     }
 }
 
-async fn ask(request: &Get) -> Result<Response, NetworkError> {
+/// An address as the worker's script sees it, and whether it is of the page's own server; `None` where it is none.
+pub(super) fn page(url: &str) -> Option<(String, bool)> {
     let location = super::get(&js_sys::global(), "location").unwrap_or_default();
     let text = |key: &str| super::get(&location, key).and_then(|value| value.as_string()).unwrap_or_default();
-    let no_address = |_| failed("this is no address");
-    let url = Url::new(&request.url, &text("href")).map_err(no_address)?;
-    let own = url.origin() == text("origin");
+    let url = Url::new(url, &text("href")).ok()?;
+    Some((url.href(), url.origin() == text("origin")))
+}
+
+async fn ask(request: &Get) -> Result<Response, NetworkError> {
+    let (url, own) = page(&request.url).ok_or_else(|| failed("this is no address"))?;
 
     let headers = Object::new();
     if let Some((from, to)) = request.range {
@@ -69,10 +73,10 @@ async fn ask(request: &Get) -> Result<Response, NetworkError> {
             set(&headers, "If-Range", &validator.into());
         }
     }
-    let abort = Abort(AbortController::new());
+    let abort = Abort::new();
     let options = Object::new();
     set(&options, "headers", &headers);
-    set(&options, "signal", &abort.0.signal());
+    set(&options, "signal", &abort.signal());
     set(&options, "credentials", &"same-origin".into());
     // The cache holds weights; the browser need not hold them twice, nor mix versions.
     set(&options, "cache", &"no-store".into());
@@ -84,7 +88,7 @@ async fn ask(request: &Get) -> Result<Response, NetworkError> {
         "the connection is down, or that server does not let other pages read it (CORS), or the server of this page allows \
          connections only to itself; download the file and drop it here"
     };
-    let promise = fetch(&url.href(), &options).map_err(|_| failed(why))?;
+    let promise = fetch(&url, &options).map_err(|_| failed(why))?;
     let answer = timely(JsFuture::from(promise)).await?.map_err(|_| failed(why))?;
     let status = super::get(&answer, "status").and_then(|status| status.as_f64()).unwrap_or(0.0) as u16;
     let headers: Headers = super::get(&answer, "headers").unwrap_or_default().unchecked_into();
@@ -115,7 +119,18 @@ impl Body for FetchBody {
     }
 }
 
-struct Abort(AbortController);
+/// Ends a request when it is dropped.
+pub(super) struct Abort(AbortController);
+
+impl Abort {
+    pub(super) fn new() -> Self {
+        Self(AbortController::new())
+    }
+
+    pub(super) fn signal(&self) -> JsValue {
+        self.0.signal()
+    }
+}
 
 impl Drop for Abort {
     fn drop(&mut self) {
@@ -124,7 +139,7 @@ impl Drop for Abort {
 }
 
 /// What comes in time.
-async fn timely<T>(act: impl Future<Output = T>) -> Result<T, NetworkError> {
+pub(super) async fn timely<T>(act: impl Future<Output = T>) -> Result<T, NetworkError> {
     let (mut act, mut limit) = (pin!(act), pin!(sleep_ms(SILENT_MS)));
     std::future::poll_fn(|context| match act.as_mut().poll(context) {
         Poll::Ready(value) => Poll::Ready(Ok(value)),

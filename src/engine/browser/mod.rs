@@ -1,10 +1,12 @@
 //! What the worker takes from the browser: dropped files, the origin's private file system, the network.
 
 mod blob;
+mod coordinator;
 mod fetch;
 mod private;
 
 pub use blob::BlobSource;
+pub use coordinator::Coordinator;
 pub use fetch::Fetch;
 pub use private::PrivateFolder;
 

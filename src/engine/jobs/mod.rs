@@ -1,13 +1,15 @@
-//! Long acts: training, mapping, loading weights, benchmarks. Each is a loop of short steps; between two steps the worker hears its messages,
+//! Long acts: training, mapping, loading weights, federated rounds, benchmarks. Each is a loop of short steps; between two steps the worker hears its messages,
 //! so that a job can be paused and stopped, and the page can draw meanwhile.
 
 mod bench;
+mod federate;
 mod load;
 mod map;
 mod pace;
 mod train;
 
 pub(super) use bench::bench;
+pub(super) use federate::federate;
 pub(super) use load::load;
 pub(super) use map::map;
 pub(super) use train::train;

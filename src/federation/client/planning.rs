@@ -12,6 +12,8 @@ use crate::preprocess::Projection;
 
 /// Longest projection that is taken: 512 components of 512 bands in decimals have a tenth of it.
 const PROJECTION_MAX: u64 = 64 << 20;
+/// Milliseconds to wait where there is nothing to ask.
+const IDLE_MS: f64 = 1000.0;
 /// A history of more rounds is not asked for whole.
 const HISTORY_MAX: u32 = 500;
 
@@ -65,6 +67,9 @@ impl Client {
                 Next::Send(request)
             }
             Plan::Work(work) => Next::Work(work),
+            Plan::Wait if self.left => Next::Left,
+            // Once it is over nobody is asked any more.
+            Plan::Wait if self.poll_at_ms <= now_ms => wait(now_ms + IDLE_MS),
             Plan::Wait => wait(self.poll_at_ms),
             Plan::Finished => Next::Finished,
         }
