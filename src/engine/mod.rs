@@ -15,6 +15,8 @@ mod device;
 #[cfg(feature = "model")]
 pub mod fit;
 #[cfg(feature = "model")]
+mod heap;
+#[cfg(feature = "model")]
 mod jobs;
 #[cfg(feature = "model")]
 pub mod memory;
@@ -29,6 +31,8 @@ pub mod worker;
 
 #[cfg(all(feature = "engine", target_arch = "wasm32"))]
 pub use constructors::run_constructors;
+#[cfg(feature = "model")]
+pub use heap::Allocator;
 #[cfg(feature = "model")]
 pub use session::{Outbox, Session};
 #[cfg(feature = "model")]
