@@ -1,9 +1,20 @@
 // The engine's worker: receives the compiled module from the page, so that a restart needs neither network nor compiler.
-import init from './engine.js';
+import init, { refusedBytes } from './engine.js';
+
+// Bytes that WebAssembly did not get, if that is what stopped it: it does so without a word.
+const refused = (error) => (error instanceof WebAssembly.RuntimeError ? refusedBytes() : 0);
+
+self.addEventListener('error', (event) => {
+  const outOfMemory = refused(event.error);
+  if (!outOfMemory) return;
+  event.preventDefault();
+  self.postMessage({ outOfMemory });
+});
 
 // A panic inside an asynchronous act reaches nobody by itself.
-self.addEventListener('unhandledrejection', (event) => {
-  self.postMessage({ fatal: String(event.reason?.message ?? event.reason) });
+self.addEventListener('unhandledrejection', ({ reason }) => {
+  const outOfMemory = refused(reason);
+  self.postMessage(outOfMemory ? { outOfMemory } : { fatal: String(reason?.message ?? reason) });
 });
 
 // A lock that only the end of this worker releases tells the page at once when it is gone, whatever ended it.

@@ -23,6 +23,7 @@ mod bench;
 mod chart;
 #[cfg(feature = "app")]
 mod dialog;
+#[cfg(feature = "app")]
 mod federate;
 #[cfg(feature = "app")]
 mod field;

@@ -20,7 +20,7 @@ pub use federation::{
 };
 pub use weights::{
     CachedWeights, CatalogueEntry, DeviceBytes, Fit, FitLimits, FitPurpose, FitQuestion, FitSuggestion, FitVerdict,
-    FitWeights, LoadWeights, MemoryUse, Quota, WeightsChoice, WeightsDropped, WeightsFrom, WeightsInspected,
+    FitWeights, LoadWeights, MapBy, MemoryUse, Quota, WeightsChoice, WeightsDropped, WeightsFrom, WeightsInspected,
     WeightsLoaded, WeightsPhase, WeightsProgress, WeightsShelf, WeightsSummary,
 };
 
@@ -67,8 +67,9 @@ pub enum Command {
     /// Train on the first split, map, measure; then on the next. Answered by [`Event::Progress`], [`Event::Checkpoint`],
     /// [`Event::MapRows`], [`Event::RunFinished`] for each split and [`Event::JobFinished`].
     Train(Box<TrainJob>),
-    /// Map the open scene with the current model (trained or opened). Answered like the second half of `Train`.
+    /// Map the open scene without training. Answered like the second half of `Train`.
     Map {
+        by: MapBy,
         test: Option<Split>,
     },
     Pause,
@@ -89,8 +90,10 @@ pub enum Command {
     },
     /// What weights are kept and shipped; answered by [`Event::WeightsShelf`].
     ListWeights,
-    /// Read the headers of the weights files sent beside this message; answered by [`Event::WeightsInspected`].
+    /// Read the headers of the weights files sent beside this message, or of the GGUF file at an address; answered by
+    /// [`Event::WeightsInspected`].
     InspectWeights {
+        url: Option<String>,
         /// For the report; every choice gets its size and fit.
         quantization: Quantization,
         complete: bool,

@@ -17,6 +17,8 @@ pub mod federation;
 #[cfg(feature = "model")]
 pub mod fit;
 #[cfg(feature = "model")]
+mod heap;
+#[cfg(feature = "model")]
 mod jobs;
 #[cfg(feature = "model")]
 pub mod memory;
@@ -31,6 +33,8 @@ pub mod worker;
 
 #[cfg(all(feature = "engine", target_arch = "wasm32"))]
 pub use constructors::run_constructors;
+#[cfg(feature = "model")]
+pub use heap::Allocator;
 #[cfg(feature = "model")]
 pub use session::{Outbox, Session};
 #[cfg(feature = "model")]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::control::Control;
 use super::message::{Command, DeviceChoice, Event, Failure, FitLimits, Reply, Request, RequestId, SceneOpened};
 use super::render::Renderer;
-use super::weights::{Current, Shelf};
+use super::weights::{Current, Inspect, Shelf};
 use super::{device, jobs};
 use crate::federation::client::Transport;
 use crate::federation::protocol::Hash;
@@ -160,7 +160,7 @@ impl Session {
                 self.post(id, Event::SplitsOpened { splits, labels, notes });
             }
             Command::Train(job) => jobs::train(self, id, *job).await?,
-            Command::Map { test } => jobs::map(self, id, test).await?,
+            Command::Map { by, test } => jobs::map(self, id, by, test).await?,
             Command::Pause => {
                 self.control.pause(true);
                 self.post(id, Event::Paused);
@@ -206,8 +206,9 @@ impl Session {
             Command::FetchContent { place, sha256, name } => self.fetch_content(id, &place, sha256, name).await?,
             Command::Federate(job) => jobs::federate(self, id, *job).await?,
             Command::ListWeights => self.list_weights(id).await?,
-            Command::InspectWeights { quantization, complete, config, classes, purpose } => {
-                self.inspect_weights(id, files, (quantization, complete), (&config, classes, purpose)).await?;
+            Command::InspectWeights { url, quantization, complete, config, classes, purpose } => {
+                let from = url.as_deref().map_or(Inspect::Files(files), Inspect::Address);
+                self.inspect_weights(id, from, (quantization, complete), (&config, classes, purpose)).await?;
             }
             Command::LoadWeights(load) => jobs::load(self, id, load, files).await?,
             Command::DropWeights => self.drop_weights(id)?,
@@ -256,6 +257,13 @@ impl Session {
         let model = Rc::new((*model).clone().with_base(base)?);
         self.state.borrow_mut().model = Some(model.clone());
         Ok(model)
+    }
+
+    /// The current weights as a model, if they are a whole network.
+    pub(super) fn weights_model(&self) -> Result<Rc<TrainedModel>, Refusal> {
+        let weights = self.state.borrow().weights.as_ref().map(|current| current.pretrained.clone());
+        let weights = weights.ok_or("no weights are loaded; load some first")?;
+        Ok(Rc::new(TrainedModel::of_weights(weights)?))
     }
 
     /// The chosen device, choosing by itself on first use.

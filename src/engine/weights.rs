@@ -12,7 +12,8 @@ use super::session::{Refusal, Session};
 use crate::model::{Config, Task};
 use crate::scene::SharedSource;
 use crate::shelf::{
-    CATALOGUE_URL, Cache, CatalogueEntry, CatalogueError, Get, Network, ShelfError, WeightsSummary, read_catalogue,
+    CATALOGUE_URL, Cache, CatalogueEntry, CatalogueError, Get, Network, ShelfError, WeightsSummary, file_name, look,
+    read_catalogue,
 };
 use crate::train::TrainConfig;
 use crate::weights::gguf::GgufFile;
@@ -30,6 +31,13 @@ pub struct Shelf {
 pub struct Current {
     pub pretrained: Rc<Pretrained>,
     pub loaded: WeightsLoaded,
+}
+
+/// What is to be inspected.
+pub enum Inspect<'a> {
+    Files(&'a [SharedSource]),
+    /// A GGUF file on the network.
+    Address(&'a str),
 }
 
 /// A catalogue is small.
@@ -105,21 +113,22 @@ impl Session {
     pub(super) async fn inspect_weights(
         &self,
         id: RequestId,
-        files: &[SharedSource],
+        from: Inspect<'_>,
         (quantization, complete): (Quantization, bool),
         (config, classes, purpose): (&TrainConfig, usize, FitPurpose),
     ) -> Result<(), Refusal> {
         let place = self.place().await?;
-        let gguf = is_gguf(files);
+        let (described, files) = match from {
+            Inspect::Address(url) => (Some(self.look(url).await?), &[][..]),
+            Inspect::Files(files) => (is_gguf(files).map(describe).transpose()?, files),
+        };
         let open = |quantization| -> Result<LoadReport, ShelfError> {
             let options = ConversionOptions { quantization, complete, ..Default::default() };
             Ok(Conversion::new(Checkpoint::open(files, None)?, &options)?.report().clone())
         };
-        let (report, stored_as) = match gguf {
-            Some(file) => {
-                let (summary, report) = describe(file)?;
-                (report.clone(), vec![(summary.quantization, report)])
-            }
+        let converted = described.is_none();
+        let (report, stored_as) = match described {
+            Some((summary, report)) => (report.clone(), vec![(summary.quantization, report)]),
             None => {
                 let each = Quantization::ALL.map(|quantization| Ok((quantization, open(quantization)?)));
                 (open(quantization)?, each.into_iter().collect::<Result<Vec<_>, ShelfError>>()?)
@@ -131,9 +140,17 @@ impl Session {
             let work = work(network, quantization, purpose, config);
             choices.push(WeightsChoice { quantization, bytes: report.bytes, fit: self.fit_at(&place, &work).await });
         }
-        let inspected = WeightsInspected { report, converted: gguf.is_none(), choices };
+        let inspected = WeightsInspected { report, converted, choices };
         self.post(id, Event::WeightsInspected(Box::new(inspected)));
         Ok(())
+    }
+
+    /// Reads the header of the GGUF file at an address.
+    async fn look(&self, url: &str) -> Result<(WeightsSummary, LoadReport), ShelfError> {
+        let shelf = self.shelf().await;
+        let ((summary, report), total) = look(&*shelf.network, url, &file_name(url), describe).await?;
+        let bytes = total.unwrap_or(0);
+        Ok((WeightsSummary { bytes, ..summary }, LoadReport { bytes, ..report }))
     }
 
     pub(super) fn drop_weights(&self, id: RequestId) -> Result<(), Refusal> {

@@ -7,7 +7,7 @@ use super::{CatalogueEntry, ShelfError};
 
 /// Bytes that are asked for at once: a broken connection wastes little, and a request costs little beside them.
 const PIECE: u64 = 8 << 20;
-const MAGIC: [u8; 4] = *b"GGUF";
+pub(super) const MAGIC: [u8; 4] = *b"GGUF";
 
 /// How often and how long a download waits for a connection that broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,11 +212,10 @@ impl Download {
                 self.begin_again()?;
                 return self.broken(&NetworkError { reason: "the file has changed on the server".to_owned() });
             }
-            404 | 410 => return Err(ShelfError::NotFound { url: self.url.clone(), status }),
             408 | 425 | 429 | 500..=599 => {
                 return self.broken(&NetworkError { reason: format!("the server answers {status}") });
             }
-            _ => return Err(ShelfError::Refused { url: self.url.clone(), status }),
+            _ => return Err(ShelfError::of_status(&self.url, status)),
         }
         if content_type == "text/html" {
             return Err(ShelfError::WebPage { url: self.url.clone() });
@@ -265,9 +264,7 @@ impl Download {
             return Ok(());
         }
         if !self.head.starts_with(&MAGIC) {
-            let text = self.head.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<');
-            let url = self.url.clone();
-            return Err(if text { ShelfError::WebPage { url } } else { ShelfError::NotGguf { url } });
+            return Err(no_gguf(&self.url, &self.head));
         }
         let head = std::mem::take(&mut self.head);
         self.incoming.append(&head).await
@@ -317,4 +314,11 @@ impl Download {
         self.total = None;
         Ok(())
     }
+}
+
+/// What an address gives that begins with these bytes.
+pub(super) fn no_gguf(url: &str, head: &[u8]) -> ShelfError {
+    let text = head.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<');
+    let url = url.to_owned();
+    if text { ShelfError::WebPage { url } } else { ShelfError::NotGguf { url } }
 }

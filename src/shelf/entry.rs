@@ -73,3 +73,27 @@ pub struct Quota {
     pub used_bytes: u64,
     pub total_bytes: u64,
 }
+
+/// The name of the file in an address.
+pub fn file_name(url: &str) -> String {
+    let path = url.split(['?', '#']).next().unwrap_or(url).trim_end_matches('/');
+    let name = path.rsplit('/').next().filter(|name| !name.is_empty() && !name.contains(':'));
+    name.map_or_else(|| "weights.gguf".to_owned(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_give_names() {
+        for (url, name) in [
+            ("https://x.org/a/base-q4_0.gguf?download=true", "base-q4_0.gguf"),
+            ("weights/nano.gguf", "nano.gguf"),
+            ("https://x.org/", "x.org"),
+            ("https:", "weights.gguf"),
+        ] {
+            assert_eq!(file_name(url), name, "{url}");
+        }
+    }
+}

@@ -62,4 +62,13 @@ impl ShelfError {
     pub(super) fn unreachable(url: &str, error: &NetworkError) -> Self {
         Self::Unreachable { url: url.to_owned(), reason: error.to_string() }
     }
+
+    /// A status that means neither success nor a trouble that passes.
+    pub(super) fn of_status(url: &str, status: u16) -> Self {
+        let url = url.to_owned();
+        match status {
+            404 | 410 => Self::NotFound { url, status },
+            _ => Self::Refused { url, status },
+        }
+    }
 }

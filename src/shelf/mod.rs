@@ -11,12 +11,15 @@
 //! | `cache` | the entries of a store: a data file and a small JSON each, checked by SHA-256 |
 //! | `incoming` | bytes on their way into the cache, hashed as they come; memory when the store is full |
 //! | `network`, `download` | bytes from an address, in pieces, resumed where they broke off |
+//! | `beginning` | the header of a file at an address, before it is downloaded |
 //! | `catalogue` | the weights that are shipped: reading and checking `weights/catalogue.json` |
 
 mod entry;
 
-pub use entry::{CachedWeights, CatalogueEntry, Quota, WeightsSummary};
+pub use entry::{CachedWeights, CatalogueEntry, Quota, WeightsSummary, file_name};
 
+#[cfg(feature = "weights")]
+mod beginning;
 #[cfg(feature = "weights")]
 mod cache;
 #[cfg(feature = "weights")]
@@ -40,6 +43,7 @@ mod store;
 pub use folder::Folder;
 #[cfg(feature = "weights")]
 pub use {
+    beginning::look,
     cache::{Cache, Entry, Listing},
     catalogue::{CATALOGUE_URL, CatalogueError, read_catalogue},
     download::{Download, Patience, Step},

@@ -16,6 +16,7 @@ use super::info::{BaseWeights, ModelInfo};
 use super::start::Start;
 use super::trainer::Trainer;
 use crate::labels::Class;
+use crate::model::names;
 use crate::model::{HyperSigma, ModelError, NamedValues, ParameterSource, Quantizing, SafetensorsSource};
 use crate::preprocess::{PreprocessError, Projection};
 use crate::scene::SceneInfo;
@@ -43,6 +44,8 @@ pub enum ArtifactError {
         .wanted.name, .wanted.sha256, .found.name, .found.sha256
     )]
     OtherBase { wanted: BaseWeights, found: BaseWeights },
+    #[error("{name} cannot map by itself: {lacks}; train from it, or load a network that was fine-tuned here")]
+    NotWhole { name: String, lacks: String },
     #[error(transparent)]
     Weights(#[from] WeightsError),
     #[error("the model file could not be written: {0}")]
@@ -55,7 +58,7 @@ pub struct TrainedModel {
     description: Description,
     /// What was trained, under official names, in official order.
     weights: Vec<NamedValues>,
-    /// What the weights are an adapter of.
+    /// What the weights are an adapter of; or the file that holds all of the network, and `weights` is empty.
     base: Option<Rc<Pretrained>>,
 }
 
@@ -109,6 +112,22 @@ impl TrainedModel {
         Ok(Self { description, weights, base: None })
     }
 
+    /// A weights file that holds a whole network with its preprocessing, as converting a saved model makes it. Projections stay
+    /// as the file stores them; tensors are read when the network is built.
+    ///
+    /// # Errors
+    /// [`ArtifactError::NotWhole`] when something is not in the file: head, classes, or the way from spectra to components.
+    pub fn of_weights(file: Rc<Pretrained>) -> Result<Self, ArtifactError> {
+        let description = Description::of_weights(&file)?;
+        let takes = file.plan(&description.shape)?.takes;
+        let mut names = names::live(&description.shape).into_iter();
+        if let Some((name, _)) = names.find(|(name, _)| takes.iter().all(|take| take.name != *name)) {
+            let (lacks, name) = (format!("it lacks {name}"), file.name().to_owned());
+            return Err(ArtifactError::NotWhole { name, lacks });
+        }
+        Ok(Self { description, weights: Vec::new(), base: Some(file) })
+    }
+
     /// Brings the weights that an adapter was trained on; a whole model needs none.
     ///
     /// # Errors
@@ -129,8 +148,11 @@ impl TrainedModel {
     /// The model as a safetensors file; after LoRA that is an adapter file.
     ///
     /// # Errors
-    /// [`ArtifactError::Format`], which no sound model meets.
+    /// [`ArtifactError::Format`] for a model that a weights file holds already.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ArtifactError> {
+        if let Some(file) = self.base.as_ref().filter(|_| !self.description.adapter) {
+            return Err(ArtifactError::Format(format!("{} holds it already", file.name())));
+        }
         let json = self.description.to_json()?;
         let weights = self.weights.iter().map(|tensor| (tensor.name.as_str(), tensor));
         safetensors::serialize(weights, Some(HashMap::from([(KEY.to_owned(), json)])))
@@ -173,11 +195,12 @@ impl TrainedModel {
     }
 
     fn source(&self) -> Result<Saved<'_>, ArtifactError> {
-        let Description { config, shape, .. } = &self.description;
+        let Description { config, shape, adapter, .. } = &self.description;
         let base = match (self.missing_base(), &self.base) {
             (Some(missing), _) => return Err(ArtifactError::BaseMissing(missing.clone())),
             (None, None) => None,
-            (None, Some(base)) => Some(Start::new(Some(base), shape, config.tuning.lora(), config.seed)?),
+            (None, Some(base)) if *adapter => Some(Start::new(Some(base), shape, config.tuning.lora(), config.seed)?),
+            (None, Some(file)) => Some(Start::frozen(file, shape)?),
         };
         Ok(Saved::new(&self.weights, base))
     }

@@ -9,10 +9,11 @@ use super::config::TrainConfig;
 use super::info::BaseWeights;
 use super::trainer::EpochReport;
 use super::tuning::Lora;
-use crate::labels::Class;
+use crate::labels::{Class, class_color};
 use crate::model::names;
 use crate::model::{Config, ModelError, Task};
 use crate::preprocess::Projection;
+use crate::weights::{Origin, Pretrained};
 
 /// The key of our JSON in the header of the file.
 pub(super) const KEY: &str = "sigmascope";
@@ -129,6 +130,54 @@ impl Description {
             numbers_to_text(projection);
         }
         Ok(json.to_string())
+    }
+}
+
+/// What a conversion keeps of a model saved here, beside what weights files say anyway.
+#[derive(Deserialize)]
+struct Settings {
+    config: TrainConfig,
+    scene: String,
+    report: TrainingReport,
+    #[serde(default)]
+    base: Option<BaseWeights>,
+}
+
+impl Description {
+    /// What a weights file says of the whole network that it holds. Where it was not trained here, settings are the usual ones.
+    ///
+    /// # Errors
+    /// [`ArtifactError::NotWhole`] when the file does not say all that mapping needs.
+    pub(super) fn of_weights(file: &Pretrained) -> Result<Self, ArtifactError> {
+        let known = file.description();
+        let lacks = |what: &str| ArtifactError::NotWhole { name: file.name().to_owned(), lacks: what.to_owned() };
+        if known.origin != Origin::FineTuning {
+            return Err(lacks("it holds pre-trained encoders without a head"));
+        }
+        if known.network.task != Task::Segmentation {
+            return Err(lacks("it classifies whole patches, not pixels"));
+        }
+        let projection = known.projection.clone();
+        let projection = projection.ok_or_else(|| lacks("it does not say how spectra become components"))?;
+        let settings = known.settings.as_deref().map(serde_json::from_str);
+        let shape = Config { complete: false, ..known.network.clone() };
+        let Settings { config, scene, report, base } = match settings {
+            Some(settings) => settings.map_err(|error| lacks(&format!("its settings cannot be read ({error})")))?,
+            None => {
+                let tile = shape.rows.max(shape.cols);
+                let mut config = TrainConfig { tile, tile_overlap: tile / 4, ..TrainConfig::default() };
+                config.adopt(file);
+                Settings { config, scene: String::new(), report: TrainingReport::default(), base: None }
+            }
+        };
+        let named = |number: usize| Class { name: format!("class {number}"), color: class_color(number) };
+        let classes = match known.classes.len() {
+            0 => (1..=shape.classes).map(named).collect(),
+            _ => known.classes.clone(),
+        };
+        let description = Self { format: 1, config, shape, projection, classes, scene, report, base, adapter: false };
+        description.check()?;
+        Ok(description)
     }
 }
 

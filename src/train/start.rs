@@ -52,6 +52,8 @@ pub struct Start<'a> {
     takes: BTreeMap<String, Take>,
     fresh: Initializer,
     lora: Option<Lora>,
+    /// Nothing is trained.
+    frozen: bool,
 }
 
 impl<'a> Start<'a> {
@@ -68,7 +70,15 @@ impl<'a> Start<'a> {
             Some(pretrained) => pretrained.plan(network)?.takes,
         };
         let takes = takes.into_iter().map(|take| (take.name.clone(), take)).collect();
-        Ok(Self { pretrained, takes, fresh: Initializer::new(seed), lora })
+        Ok(Self { pretrained, takes, fresh: Initializer::new(seed), lora, frozen: false })
+    }
+
+    /// To compute with the network as its file holds it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn frozen(file: &'a Pretrained, network: &Config) -> Result<Self, WeightsError> {
+        Ok(Self { frozen: true, ..Self::new(Some(file), network, None, 0)? })
     }
 
     /// Does the parameter `name` come from the file?
@@ -114,7 +124,7 @@ impl ParameterSource for Start<'_> {
     }
 
     fn trains(&self, name: &str) -> bool {
-        self.lora.is_none() || !name.contains(".blocks.") || !self.takes(name)
+        !self.frozen && (self.lora.is_none() || !name.contains(".blocks.") || !self.takes(name))
     }
 
     fn low_rank(&self, name: &str) -> Option<(usize, f64)> {

@@ -13,7 +13,7 @@ use sigmascope::engine::{Outbox, Session, Shelf};
 use sigmascope::scene::SharedSource;
 use sigmascope::shelf::{Offline, Store};
 use sigmascope::train::TrainConfig;
-use sigmascope::weights::{Origin, Quantization, Status};
+use sigmascope::weights::{Checkpoint, Conversion, ConversionOptions, Origin, Quantization, Status};
 use tempfile::TempDir;
 
 use super::http::{Answer, Server};
@@ -99,6 +99,22 @@ impl Lab {
     fn shelf(&self) -> WeightsShelf {
         shelf(self.ask(Command::ListWeights, &[]))
     }
+
+    fn inspect(&self, url: Option<String>, files: &[SharedSource]) -> Result<WeightsInspected, String> {
+        let command = Command::InspectWeights {
+            url,
+            quantization: Quantization::Q4_0,
+            complete: false,
+            config: Box::new(TrainConfig::default()),
+            classes: 5,
+            purpose: FitPurpose::Map,
+        };
+        match self.ask(command, files).into_iter().next() {
+            Some(Event::WeightsInspected(inspected)) => Ok(*inspected),
+            Some(Event::Failed(failure)) => Err(failure.message),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 fn shelf(events: Vec<Event>) -> WeightsShelf {
@@ -167,19 +183,7 @@ fn a_local_gguf_is_read_in_place_or_copied() {
 #[test]
 fn inspecting_reads_headers_and_offers_every_quantization() {
     let lab = Lab::new(None, None);
-    let ask = |files: &[SharedSource]| -> WeightsInspected {
-        let command = Command::InspectWeights {
-            quantization: Quantization::Q4_0,
-            complete: false,
-            config: Box::new(TrainConfig::default()),
-            classes: 5,
-            purpose: FitPurpose::Map,
-        };
-        match lab.ask(command, files).into_iter().next() {
-            Some(Event::WeightsInspected(inspected)) => *inspected,
-            other => panic!("{other:?}"),
-        }
-    };
+    let ask = |files: &[SharedSource]| -> WeightsInspected { lab.inspect(None, files).unwrap() };
     let inspected = ask(&pair());
     assert!(inspected.converted && inspected.report.quantization == Some(Quantization::Q4_0));
     let sizes: Vec<_> = inspected.choices.iter().map(|choice| (choice.quantization, choice.bytes)).collect();
@@ -249,6 +253,57 @@ fn an_address_is_downloaded_and_checked() {
     assert!(load(url, Some(sha256(b"another"))).unwrap_err().contains("not the file that was promised"));
     assert!(load(server.url("nothing.gguf"), None).unwrap_err().contains("404"));
     assert_eq!(names(&lab.store).len(), 2, "one entry: {:?}", names(&lab.store));
+}
+
+#[test]
+fn an_address_is_looked_at_before_it_is_downloaded() {
+    let content = gguf();
+    let local = Lab::new(None, None).inspect(None, &[bytes("a.gguf", content.clone())]).unwrap();
+    for ranges in [true, false] {
+        let served = content.clone();
+        let server = Server::start(move |_, request| match request.path.as_str() {
+            "a.gguf" if ranges => Answer::part(request, &served, "\"one\""),
+            "a.gguf" => Answer::whole(&served),
+            "page" => Answer::whole(b"<html>").header("content-type", "text/html"),
+            "other" => Answer::whole(b"PK and so on"),
+            "nothing" => Answer::whole(b""),
+            "secret" => Answer::status(403),
+            _ => Answer::status(404),
+        });
+        let lab = Lab::new(Some(&server), None);
+        assert_eq!(lab.inspect(Some(server.url("a.gguf")), &[]).unwrap(), local, "{ranges}");
+        let asked: Vec<_> = server.requests().iter().map(|request| request.range()).collect();
+        assert_eq!(asked, [Some((0, 128 << 10))], "only the header is asked for");
+        assert_eq!(names(&lab.store), Vec::<String>::new());
+        for (path, word) in [
+            ("page", "web page"),
+            ("other", "no GGUF"),
+            ("nothing", "no GGUF"),
+            ("secret", "login"),
+            ("missing", "404"),
+        ] {
+            let message = lab.inspect(Some(server.url(path)), &[]).unwrap_err();
+            assert!(message.contains(word), "{path}: {message}");
+        }
+    }
+    let message = Lab::new(None, None).inspect(Some("a.gguf".into()), &[]).unwrap_err();
+    assert!(message.contains("cannot be reached"), "{message}");
+}
+
+#[test]
+fn a_long_header_is_read_to_its_end() {
+    // A licence in full.
+    let options = ConversionOptions { license: Some("word ".repeat(60_000)), ..Default::default() };
+    let mut conversion = Conversion::new(Checkpoint::open(&pair(), None).unwrap(), &options).unwrap();
+    let mut content = Vec::new();
+    while conversion.step(&mut content).unwrap().is_some() {}
+    let served = content.clone();
+    let server = Server::start(move |_, request| Answer::part(request, &served, "\"one\""));
+    let lab = Lab::new(Some(&server), None);
+    let inspected = lab.inspect(Some(server.url("a.gguf")), &[]).unwrap();
+    assert_eq!(inspected.choices[0].bytes, content.len() as u64);
+    let asked: Vec<_> = server.requests().iter().filter_map(|request| request.range()).collect();
+    assert_eq!(asked, [(0, 128 << 10), (0, 1 << 20)]);
 }
 
 #[test]

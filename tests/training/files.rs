@@ -1,12 +1,14 @@
 //! Model files: the same map after saving and opening, and nothing but an error from a broken one.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use burn::tensor::{Device, read_sync};
 use proptest::prelude::*;
 use sigmascope::preprocess::Projection;
-use sigmascope::scene::{Format, Interleave, Kind, SampleType, SceneInfo};
+use sigmascope::scene::{Format, Interleave, Kind, MemorySource, SampleType, SceneInfo, SharedSource};
 use sigmascope::train::{Description, Mapper, TrainConfig, TrainedModel, TrainingReport};
+use sigmascope::weights::{Checkpoint, Conversion, ConversionOptions, Pretrained, Quantization};
 
 use crate::fields::{CLASSES, COMPONENTS, Fields, classes, config, trained, trainer};
 
@@ -65,20 +67,72 @@ fn a_model_file_gives_the_same_map_and_fits_other_scenes() {
     assert!(opened.check_scene(&info(9)).is_ok());
     let error = opened.check_scene(&info(12)).unwrap_err().to_string();
     assert!(error.contains("12 bands") && error.contains('9'), "{error}");
-    let map = |model: &TrainedModel, scene: &Fields| {
-        let mut map = scene.empty_map();
-        let mut mapper =
-            Mapper::new(model.network(&Device::flex()).unwrap(), scene.rows, scene.cols, &config, &Device::flex())
-                .unwrap();
-        read_sync(mapper.run(scene, &mut map)).unwrap();
-        map.labels
-    };
     assert_eq!(map(&opened, &scene), map(&model, &scene));
     // Smaller and larger than the tile that the network was built for, in either direction.
     for (rows, cols) in [(3, 5), (90, 7), (33, 61)] {
         let labels = map(&opened, &Fields::new(rows, cols));
         assert!(labels.iter().all(|label| (1..=CLASSES as u8).contains(label)), "{rows} × {cols}");
     }
+}
+
+fn map(model: &TrainedModel, scene: &Fields) -> Vec<u8> {
+    let mut map = scene.empty_map();
+    let network = model.network(&Device::flex()).unwrap();
+    let mut mapper = Mapper::new(network, scene.rows, scene.cols, model.config(), &Device::flex()).unwrap();
+    read_sync(mapper.run(scene, &mut map)).unwrap();
+    map.labels
+}
+
+/// As `sigmascope convert` writes it.
+fn converted(source: SharedSource, quantization: Quantization) -> Rc<Pretrained> {
+    let options = ConversionOptions { quantization, ..Default::default() };
+    let mut conversion = Conversion::new(Checkpoint::open(&[source], None).unwrap(), &options).unwrap();
+    let mut bytes = Vec::new();
+    while conversion.step(&mut bytes).unwrap().is_some() {}
+    Rc::new(Pretrained::open(Rc::new(MemorySource::new("fields.gguf", bytes))).unwrap())
+}
+
+#[test]
+fn a_converted_model_maps_without_a_training() {
+    let (scene, config) = (Fields::new(30, 26), config());
+    let model = model(&scene, &config);
+    let file: SharedSource = Rc::new(MemorySource::new("fields.safetensors", model.to_bytes().unwrap()));
+    let expected = map(&model, &scene);
+    for (quantization, most) in [(Quantization::F32, 0), (Quantization::Q8_0, 8)] {
+        let whole = TrainedModel::of_weights(converted(file.clone(), quantization)).unwrap();
+        assert!(whole.projection() == model.projection() && whole.classes() == model.classes());
+        assert_eq!((whole.config(), &whole.description().report), (model.config(), &model.description().report));
+        assert_eq!(whole.info().parameters, model.info().parameters);
+        let differing = map(&whole, &scene).iter().zip(&expected).filter(|(found, expected)| found != expected).count();
+        assert!(differing <= most, "{differing} pixels differ in {quantization:?}");
+        let error = whole.to_bytes().unwrap_err().to_string();
+        assert!(error.contains("fields.gguf"), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_map_by_itself_says_what_it_lacks() {
+    let (scene, config) = (Fields::new(30, 26), TrainConfig { epochs: 2, ..config() });
+    let model = model(&scene, &config);
+    let refused = |bytes: Vec<u8>| {
+        let file = converted(Rc::new(MemorySource::new("some.safetensors", bytes)), Quantization::F32);
+        TrainedModel::of_weights(file).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let file = |keep: fn(&str) -> bool, description: bool| {
+        let bytes = model.to_bytes().unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        let kept = file.iter().filter(|(name, _)| keep(name));
+        safetensors::serialize(kept, header.metadata().clone().filter(|_| description)).unwrap()
+    };
+    assert_eq!(refused(file(|_| true, true)), "");
+    let error = refused(file(|name| !name.starts_with("cls."), true));
+    assert!(error.contains("lacks cls.weight"), "{error}");
+    // An official fine-tuned checkpoint: tensors and nothing else.
+    let error = refused(file(|_| true, false));
+    assert!(error.contains("how spectra become components"), "{error}");
+    let error = refused(file(|name| name.contains(".blocks."), false));
+    assert!(error.contains("without a head"), "{error}");
 }
 
 #[test]

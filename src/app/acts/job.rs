@@ -11,7 +11,9 @@ use crate::app::link;
 use crate::app::plain::weights;
 use crate::app::state::{CurvePoint, JobState, Model, Overlay, Run, Step, Store};
 use crate::app::view::layers;
-use crate::engine::message::{Checkpoint, Command, Event, MapRows, Phase, Progress, RunResult, TrainJob};
+use crate::engine::message::{
+    Checkpoint, Command, Event, MapBy, MapRows, ModelInfo, Phase, Progress, RunResult, TrainJob,
+};
 use crate::labels::{Class, Split};
 use crate::train::{TrainConfig, Tuning};
 
@@ -24,17 +26,9 @@ struct Running {
 
 enum Kind {
     /// `start`: the weights it starts from, in words.
-    Train {
-        config: TrainConfig,
-        classes: Vec<Class>,
-        splits: Vec<Split>,
-        start: Option<String>,
-    },
-    Map {
-        test: Option<Split>,
-        classes: Vec<Class>,
-        config: TrainConfig,
-    },
+    Train { config: TrainConfig, classes: Vec<Class>, splits: Vec<Split>, start: Option<String> },
+    /// `weights`: those that map by themselves, in words; without them the current model maps.
+    Map { test: Option<Split>, classes: Vec<Class>, config: TrainConfig, weights: Option<String> },
 }
 
 impl Kind {
@@ -53,7 +47,7 @@ impl Kind {
     fn start(&self) -> Option<String> {
         match self {
             Self::Train { start, .. } => start.clone(),
-            Self::Map { .. } => None,
+            Self::Map { weights, .. } => weights.clone(),
         }
     }
 }
@@ -120,8 +114,24 @@ pub fn map(store: Store) {
         None => store.classes.get_untracked(),
     };
     let config = model.info.as_ref().map_or_else(|| store.config.get_untracked(), |info| info.config.clone());
-    let test = store.splits.with_untracked(|splits| splits.first().cloned());
-    begin(store, Kind::Map { test, classes, config });
+    begin(store, Kind::Map { test: first_split(store), classes, config, weights: None });
+}
+
+/// Maps the open scene with the loaded weights, which are a whole network.
+pub fn map_by_weights(store: Store) {
+    if store.job.get_untracked().is_running() {
+        return;
+    }
+    let found = store.weights.loaded.with_untracked(|loaded| {
+        let loaded = loaded.as_ref()?;
+        Some((loaded.model.as_ref()?.as_ref().clone(), weights::as_they_are(&loaded.summary)))
+    });
+    let Some((ModelInfo { classes, config, .. }, words)) = found else { return };
+    begin(store, Kind::Map { test: first_split(store), classes, config, weights: Some(words) });
+}
+
+fn first_split(store: Store) -> Option<Split> {
+    store.splits.with_untracked(|splits| splits.first().cloned())
 }
 
 fn begin(store: Store, kind: Kind) {
@@ -157,7 +167,10 @@ fn send() {
                 finished_runs: running.finished,
                 pretrained: start.is_some(),
             })),
-            Kind::Map { test, .. } => Command::Map { test: test.clone() },
+            Kind::Map { test, weights, .. } => {
+                let by = if weights.is_some() { MapBy::Weights } else { MapBy::Model };
+                Command::Map { by, test: test.clone() }
+            }
         })
     });
     if let Some(command) = command {

@@ -9,6 +9,7 @@ use serde_bytes::ByteBuf;
 
 use crate::app::acts::{job, scene, weights};
 use crate::app::link;
+use crate::app::plain::number;
 use crate::app::state::{EngineState, JobState, Store};
 use crate::engine::message::{Command, DeviceChoice, Event};
 
@@ -51,6 +52,26 @@ pub fn engine_gone(store: Store, reason: String) {
     REASON.set(Some(reason));
     store.engine.set(EngineState::Restarting);
     link::start(store);
+}
+
+/// The device, or the tab, has no memory left: what was going on ends with a sentence, and the next worker does not take it up
+/// again.
+pub fn out_of_memory(store: Store, sentence: String) {
+    if store.job.get_untracked().is_running() {
+        job::on_failure(store, sentence);
+    } else if !link::fail_loading(&sentence) {
+        store.fail(sentence);
+    }
+    engine_gone(store, "it ran out of memory".into());
+}
+
+/// WebAssembly did not get so many bytes.
+pub fn heap_full(bytes: u64) -> String {
+    format!(
+        "This tab has no memory left for this: {} more were needed and could not be had. Choose a smaller tile, size or \
+         quantisation, or close other tabs; labels and finished models are safe.",
+        number::memory(bytes)
+    )
 }
 
 /// The user wants a fresh engine.

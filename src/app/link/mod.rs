@@ -154,6 +154,8 @@ fn listen(worker: &Worker, generation: u32, lock: String, store: Store) {
                     "Page and engine are of different versions ({error}); reload the page with Shift held down."
                 )),
             }
+        } else if let Some(bytes) = field(&data, "outOfMemory").as_f64() {
+            acts::recover::out_of_memory(store, acts::recover::heap_full(bytes as u64));
         } else if let Some(reason) = field(&data, "fatal").as_string() {
             acts::recover::engine_gone(store, reason);
         } else if field(&data, "locked").as_bool() == Some(true) {
@@ -200,15 +202,7 @@ fn receive(reply: Reply, store: Store) {
         Event::Crashed { message } => {
             acts::recover::engine_gone(store, format!("it hit a bug: {}", message.lines().next().unwrap_or_default()));
         }
-        Event::OutOfMemory { message } => {
-            // First the job ends, so that the new worker does not take it up again.
-            if store.job.get_untracked().is_running() {
-                acts::fail_running(store, message.clone());
-            } else {
-                store.fail(message.clone());
-            }
-            acts::recover::engine_gone(store, message);
-        }
+        Event::OutOfMemory { message } => acts::recover::out_of_memory(store, message),
         event @ (Event::Federation(_) | Event::FederationRounds(_) | Event::FederationEnded(_)) => {
             acts::federate::on_event(store, event);
         }
@@ -233,6 +227,17 @@ fn receive(reply: Reply, store: Store) {
             }
             answer(store, reply.id, event);
         }
+    }
+}
+
+/// Weights that are being loaded cannot be; false when none are.
+pub fn fail_loading(sentence: &str) -> bool {
+    let loading = LINK.with_borrow(|link| {
+        link.waiting.iter().find(|(_, waiting)| matches!(waiting, Waiting::Weights(_))).map(|(id, _)| *id)
+    });
+    match take_loading(loading) {
+        Some(done) => done.send(Loading::Failed(Failure { message: sentence.to_owned(), choices: None })).is_ok(),
+        None => false,
     }
 }
 

@@ -77,7 +77,8 @@ pub fn provenance(runs: &[Arc<Run>]) -> String {
     let Some(first) = runs.first() else { return String::new() };
     let mut parts = Vec::new();
     if runs.len() == 1 {
-        parts.push(format!("{}, training seed {}", first.split, first.seed));
+        let split = if first.split.is_empty() { String::new() } else { format!("{}, ", first.split) };
+        parts.push(format!("{split}training seed {}", first.seed));
     } else {
         let seeds = runs.iter().map(|run| run.seed.to_string()).collect::<Vec<_>>().join(", ");
         parts.push(format!("mean ± population standard deviation of {} runs, training seeds {seeds}", runs.len()));

@@ -89,6 +89,11 @@ pub fn start(summary: &WeightsSummary, tuning: &Tuning) -> String {
     format!("from {}, {}; {how}", summary.title, kind_name(summary.quantization))
 }
 
+/// "HyperSIGMA Nano, segmentation of 16 classes, Q8_0, not trained further": what a map by the weights alone stands on.
+pub fn as_they_are(summary: &WeightsSummary) -> String {
+    format!("{}, {}, not trained further", summary.title, kind_name(summary.quantization))
+}
+
 /// The half of a pair that a report lacks: pre-training saves each encoder in a file of its own.
 pub fn missing_half(report: &LoadReport) -> Option<&'static str> {
     match (report.origin, report.inputs.as_slice()) {

@@ -17,12 +17,14 @@ pub enum Candidate {
     Cached(String),
 }
 
-/// Local files whose headers have been read.
+/// Local files, or a file on the network, whose headers have been read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Offer {
     pub names: Vec<String>,
-    /// Bytes of all files.
-    pub bytes: u64,
+    /// It would be downloaded.
+    pub address: bool,
+    /// Bytes of all files; `None` where a server has not told.
+    pub bytes: Option<u64>,
     /// `None` until the engine has read them.
     pub inspected: Option<WeightsInspected>,
 }

@@ -42,7 +42,8 @@ fn bare(map: &LabelMap) -> Option<HtmlCanvasElement> {
 
 /// One line on what the map comes from.
 fn provenance(run: &Run) -> Vec<String> {
-    let mut lines = vec![format!("{}, training seed {}", run.split, run.seed)];
+    let split = if run.split.is_empty() { String::new() } else { format!("{}, ", run.split) };
+    let mut lines = vec![format!("{split}training seed {}", run.seed)];
     lines.push(match &run.accuracy {
         Some(accuracy) => format!(
             "OA {} %, AA {} %, κ {:.3}",

@@ -15,8 +15,10 @@ use super::super::session::{Refusal, Session};
 use super::super::weights::{Current, Shelf, aim, describe, is_gguf, work};
 use super::{BUSY, Stop, conclude, listen};
 use crate::scene::SharedSource;
-use crate::shelf::{Arrived, CatalogueEntry, Download, Incoming, Patience, ShelfError, Step, WeightsSummary};
-use crate::train::TrainConfig;
+use crate::shelf::{
+    Arrived, CatalogueEntry, Download, Incoming, Patience, ShelfError, Step, WeightsSummary, file_name,
+};
+use crate::train::{TrainConfig, TrainedModel};
 use crate::weights::{Checkpoint, Conversion, ConversionOptions, LoadReport, Pretrained};
 
 /// Bytes that are copied or hashed at once.
@@ -49,7 +51,7 @@ async fn run(session: &Session, id: RequestId, request: &LoadWeights, files: &[S
     let found = match &request.from {
         WeightsFrom::Files => job.files(request, files).await?,
         WeightsFrom::Url { url, sha256 } => {
-            let name = last_segment(url);
+            let name = file_name(url);
             let download = Download::new(&shelf.cache, url, &name, sha256.clone(), PATIENCE).await?;
             job.download(download, name, Some(url)).await?
         }
@@ -80,7 +82,8 @@ async fn run(session: &Session, id: RequestId, request: &LoadWeights, files: &[S
     let network = aim(&known.network, known.origin, &config, CLASSES);
     let work = work(network, summary.quantization, FitPurpose::Map, &config);
     let fit = session.fit_at(&session.place().await?, &work).await;
-    let loaded = WeightsLoaded { id: sha256, name, summary, report: Box::new(report), stored, notice, fit };
+    let model = TrainedModel::of_weights(pretrained.clone()).ok().map(|model| Box::new(model.info()));
+    let loaded = WeightsLoaded { id: sha256, name, summary, report: Box::new(report), stored, notice, fit, model };
     session.state.borrow_mut().weights = Some(Rc::new(Current { pretrained, loaded: loaded.clone() }));
     session.post(id, Event::WeightsLoaded(Box::new(loaded)));
     Ok(())
@@ -171,7 +174,7 @@ impl Job<'_> {
 
     async fn shipped(&mut self, entry: &CatalogueEntry) -> Result<Found, Stop> {
         let download = Download::of_catalogue(&self.shelf.cache, entry, PATIENCE).await?;
-        self.download(download, last_segment(&entry.url), None).await
+        self.download(download, file_name(&entry.url), None).await
     }
 
     /// `from` is the address, if it is to be written down as the source.
@@ -334,28 +337,9 @@ async fn until_cancelled<T>(session: &Session, act: impl Future<Output = T>) -> 
     .await
 }
 
-/// The name of the file in an address.
-fn last_segment(url: &str) -> String {
-    let path = url.split(['?', '#']).next().unwrap_or(url).trim_end_matches('/');
-    let name = path.rsplit('/').next().filter(|name| !name.is_empty() && !name.contains(':'));
-    name.map_or_else(|| "weights.gguf".to_owned(), str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_give_names() {
-        for (url, name) in [
-            ("https://x.org/a/base-q4_0.gguf?download=true", "base-q4_0.gguf"),
-            ("weights/nano.gguf", "nano.gguf"),
-            ("https://x.org/", "x.org"),
-            ("https:", "weights.gguf"),
-        ] {
-            assert_eq!(last_segment(url), name, "{url}");
-        }
-    }
 
     #[test]
     fn time_is_promised_only_when_something_came() {

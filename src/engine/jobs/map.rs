@@ -3,7 +3,8 @@
 use burn::tensor::Device;
 
 use super::super::clock::now_s;
-use super::super::message::{Event, MapRows, Phase, Progress, RequestId, RunResult};
+use super::super::device;
+use super::super::message::{DeviceChoice, Event, MapBy, MapRows, Phase, Progress, RequestId, RunResult};
 use super::super::session::{Refusal, Session};
 use super::pace::Pace;
 use super::{BUSY, Stop, conclude, listen};
@@ -19,31 +20,45 @@ pub(super) struct MapPhase {
     pub runs: usize,
 }
 
-/// Maps with the current model, without training.
-pub(in super::super) async fn map(session: &Session, id: RequestId, test: Option<Split>) -> Result<(), Refusal> {
+/// Maps with the current model or the current weights, without training.
+pub(in super::super) async fn map(
+    session: &Session,
+    id: RequestId,
+    by: MapBy,
+    test: Option<Split>,
+) -> Result<(), Refusal> {
     let Some(_running) = session.control.start() else { return Err(BUSY.into()) };
-    let end = map_current(session, id, test).await;
+    let end = map_current(session, id, by, test).await;
     conclude(session, id, end)
 }
 
-async fn map_current(session: &Session, id: RequestId, test: Option<Split>) -> Result<(), Stop> {
+async fn map_current(session: &Session, id: RequestId, by: MapBy, test: Option<Split>) -> Result<(), Stop> {
     let cube = session.cube()?;
-    let model = session.whole_model()?;
-    let device = session.chosen().await?.device;
+    let device::Chosen { device, info } = session.chosen().await?;
+    let model = match by {
+        MapBy::Model => session.whole_model()?,
+        MapBy::Weights => {
+            if info.active == DeviceChoice::Webgpu {
+                session.trust_frozen().await?;
+            }
+            session.weights_model()?
+        }
+    };
     let started_s = now_s();
     let split = test.unwrap_or_default();
     let phase = MapPhase { id, run: 0, runs: 1 };
     let (_, accuracy) = map_scene(session, phase, &*cube, &model, &device, &split.test).await?;
-    let info = model.info();
+    // Weights have a file of their own.
+    let bytes = if by == MapBy::Model { model.to_bytes().map_err(Refusal::from)? } else { Vec::new() };
     let result = RunResult {
         run: 0,
         split: split.name,
-        seed: info.config.seed,
+        seed: model.config().seed,
         accuracy,
         best_epoch: 0,
         train_s: 0.0,
         map_s: now_s() - started_s,
-        model: model.to_bytes().map_err(Refusal::from)?.into(),
+        model: bytes.into(),
     };
     session.post(id, Event::RunFinished(Box::new(result)));
     Ok(())

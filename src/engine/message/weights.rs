@@ -14,7 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::shelf::{CachedWeights, CatalogueEntry, Quota, WeightsSummary};
-use crate::train::TrainConfig;
+use crate::train::{ModelInfo, TrainConfig};
 use crate::weights::{LoadReport, Quantization};
 
 /// Where weights come from.
@@ -66,7 +66,7 @@ pub struct WeightsShelf {
     pub notices: Vec<String>,
 }
 
-/// What the files sent beside `InspectWeights` hold; only their headers were read.
+/// What the files sent beside `InspectWeights`, or the file at its address, hold; only headers were read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WeightsInspected {
     /// What loading would do with every tensor, at the quantization asked for (a GGUF file: its own). No hashes yet.
@@ -81,7 +81,7 @@ pub struct WeightsInspected {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WeightsChoice {
     pub quantization: Quantization,
-    /// Of the GGUF file.
+    /// Of the GGUF file; 0 where a server does not tell.
     pub bytes: u64,
     pub fit: Fit,
 }
@@ -141,6 +141,18 @@ pub struct WeightsLoaded {
     /// What the user should know: held in memory because there is no room, or read where they lie.
     pub notice: Option<String>,
     pub fit: Fit,
+    /// How they map by themselves; `None` where the file lacks head, classes or preprocessing, so that a training has to come
+    /// first.
+    pub model: Option<Box<ModelInfo>>,
+}
+
+/// What the scene is mapped with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MapBy {
+    /// The current model, trained or opened.
+    Model,
+    /// The current weights, where they are a whole network ([`WeightsLoaded::model`]).
+    Weights,
 }
 
 /// Which weights a question of fit is about.

@@ -4,23 +4,8 @@ import { readFileSync } from 'node:fs';
 import { sharedFile } from '../harness/bench.mjs';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
+import { devices, inWorker } from '../harness/worker.mjs';
 import { test } from '../harness/test.mjs';
-
-/** Lets the test reach the GPU device of the worker, to destroy it as a driver's reset would. */
-async function exposeDevice(context) {
-  await context.route('**/engine_worker.js', async (route) => {
-    const response = await route.fetch();
-    const hook = `{
-      const request = GPUAdapter.prototype.requestDevice;
-      GPUAdapter.prototype.requestDevice = async function (...given) {
-        const device = await request.apply(this, given);
-        (self.devicesOfTest ??= []).push(device);
-        return device;
-      };
-    }\n`;
-    await route.fulfill({ response, body: hook + (await response.text()) });
-  });
-}
 
 test(
   'loss: a destroyed GPU device resumes the job from its checkpoint by itself',
@@ -34,7 +19,7 @@ test(
       webgpu: true,
       prepare: async (context) => {
         await withSettings({ ...tiny('webgpu', { ...lean, ...fast }), val_per_class: 0 })(context);
-        await exposeDevice(context);
+        await inWorker(devices)(context);
       },
     });
     const lab = new Lab(tab);

@@ -49,11 +49,17 @@ async function more(tab, lab) {
   if (!(await tab.get('weights-more').getAttribute('open').then((value) => value !== null))) await tab.get('weights-more-toggle').click();
 }
 
-async function loadFrom(tab, lab, url, hash = '') {
+/** What there is at an address. */
+async function lookAt(tab, lab, url, hash = '') {
   await more(tab, lab);
   await tab.get('weights-url').fill(url);
   await tab.get('weights-sha256').fill(hash);
-  await tab.get('weights-url-load').click();
+  await tab.get('weights-url-look').click();
+}
+
+async function loadFrom(tab, lab, url, hash = '') {
+  await lookAt(tab, lab, url, hash);
+  await tab.get('weights-offer-load').click();
 }
 
 const kept = (tab) => tab.text('cache-used', /kept|No weights/);
@@ -167,8 +173,9 @@ test('weights: an address of another server is refused with a way out', async (d
   const front = await desk.front();
   front.put('tiny.gguf', tinyGguf());
   const { tab, lab } = await open(desk);
-  await loadFrom(tab, lab, `${front.url}tiny.gguf`);
+  await lookAt(tab, lab, `${front.url}tiny.gguf`);
   assert.match(await lab.errorSentence(), /cannot be reached .*drop it here\.$/);
+  await tab.get('weights-offer').waitFor({ state: 'detached' });
   assert.equal(front.asked.length, 0, 'nothing left this server');
 });
 

@@ -1,6 +1,7 @@
 // Loaded weights at work: training from them, losing the engine with them, cancelling, and doing it all by keyboard.
 import assert from 'node:assert/strict';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
+import { ggufOfModel } from '../harness/networks.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
 import { catalogue, entry, sha256, tinyGguf } from '../harness/weights.mjs';
 import { test } from '../harness/test.mjs';
@@ -80,6 +81,60 @@ test(
   { timeout_s: 300 },
 );
 
+test(
+  'weights: a whole network in a weights file maps another tab\'s scene without a training',
+  async (desk) => {
+    const { scene, truth, split } = fieldScene();
+    const first = await desk.open({ prepare: withSettings(tiny('cpu', { epochs: 30 })) });
+    const trained = new Lab(first);
+    await trained.openScene(scene);
+    await trained.openTruth(truth);
+    await trained.openSplit(split);
+    await trained.startTraining();
+    await trained.finished(200);
+    const figures = await trained.figures();
+    const map = await trained.takeMap();
+    const [model] = await trained.takeAway('save-model');
+
+    const front = await desk.front();
+    front.put('fields.gguf', ggufOfModel(model.bytes));
+    const tab = await desk.open({ front, prepare: withSettings(tiny('cpu')) });
+    const lab = new Lab(tab);
+    await lab.engine();
+    await lab.step('model');
+    await tab.get('weights-more-toggle').click();
+    await tab.get('weights-url').fill('fields.gguf');
+    await tab.get('weights-url-look').click();
+    assert.match(await tab.text('weights-offer-title', /\w/), /Tiny, fine-tuned network/);
+    assert.match(await tab.text('weights-fit', /\w/), /^It needs [\d.]+ MiB/);
+    assert.equal(front.asked.length, 1, 'more than the header was asked for');
+    await tab.get('weights-offer-load').click();
+    await tab.text('weights-title', /segmentation of 3 classes/, 60);
+    assert.equal(await tab.get('weights-map').isDisabled(), true, 'there is no scene yet');
+    await lab.openScene(scene);
+    await lab.openTruth(truth);
+    await lab.openSplit(split);
+    await lab.step('model');
+    await tab.get('weights-map').click();
+    await lab.finished(120);
+    assert.deepEqual(await lab.figures(), figures);
+    assert.match(await tab.text('provenance', /\w/), /HyperSIGMA Tiny, segmentation of 3 classes, F32, not trained further/);
+    const again = await lab.takeMap();
+    for (let row = 0; row < map.rows; row++) {
+      for (let col = 0; col < map.cols; col++) assert.equal(again.value(row, col), map.value(row, col), `pixel ${row}, ${col}`);
+    }
+    // The engine is lost: the weights come back, and map again.
+    await tab.workers()[0].evaluate(() => self.close()).catch(() => {});
+    await tab.text('notice-text', /restarted/, 30);
+    await lab.engine();
+    await lab.step('model');
+    await tab.get('weights-map').click();
+    await lab.finished(120);
+    assert.deepEqual(await lab.figures(), figures);
+  },
+  { timeout_s: 400 },
+);
+
 test('weights: shipped weights of the chosen size come with the first scene, unless the user wants none', async (desk) => {
   const { scene } = fieldScene();
   const { bytes } = gguf();
@@ -120,6 +175,7 @@ test('weights: a download goes on in a new worker, and can be cancelled', async 
   await tab.get('weights-more-toggle').click();
   await tab.get('weights-url').fill('slow.gguf');
   await tab.get('weights-url').press('Enter');
+  await tab.get('weights-offer-load').click();
   await tab.text('weights-progress', /Downloading slow\.gguf · [1-9]/, 30);
   assert.match(await tab.text('status-text', /slow/), /of 688 kB/);
   await tab.workers()[0].evaluate(() => self.close()).catch(() => {});
@@ -132,7 +188,8 @@ test('weights: a download goes on in a new worker, and can be cancelled', async 
   await tab.get('cache-clear').click();
   await tab.text('cache-used', /No weights/);
   await tab.get('weights-url').fill('slow.gguf');
-  await tab.get('weights-url-load').click();
+  await tab.get('weights-url-look').click();
+  await tab.get('weights-offer-load').click();
   await tab.text('weights-progress', /Downloading slow\.gguf · [1-9]/, 30);
   await tab.get('weights-cancel').click();
   await tab.get('weights-progress').waitFor({ state: 'detached' });
@@ -185,6 +242,10 @@ test('weights: everything is reached and done by keyboard', async (desk) => {
   await keyboard.press('Enter');
   await reach('weights-url');
   await keyboard.type('tiny.gguf');
+  await keyboard.press('Enter');
+  await tab.text('weights-fit', /\w/);
+  await tab.get('step-model').focus();
+  await reach('weights-offer-load');
   await keyboard.press('Enter');
   await tab.get('weights-loaded').waitFor({ timeout: 60_000 });
   await tab.get('step-model').focus();

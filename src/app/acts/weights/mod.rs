@@ -18,7 +18,7 @@ use crate::engine::message::{
 };
 
 pub use first::choose_size;
-pub use offer::{inspect_again, load_offer, open, withdraw};
+pub use offer::{inspect_again, load_offer, offer_address, open, withdraw};
 
 /// What a load asks of the engine, to ask again in another worker.
 #[derive(Clone)]
@@ -163,20 +163,6 @@ pub fn load_candidate(store: Store, name: String) {
         Candidate::Cached(id) => WeightsFrom::Cached(id),
     };
     start(store, Wish { name, load: LoadWeights::new(from), files: Vec::new() });
-}
-
-/// Loads a GGUF file from an address.
-///
-/// # Errors
-/// A sentence when the address or the hash cannot be one.
-pub fn load_address(store: Store, url: &str, sha256: &str) -> Result<(), String> {
-    words::check_address(url, sha256)?;
-    let url = url.trim().to_owned();
-    let sha256 = Some(sha256.trim().to_ascii_lowercase()).filter(|hash| !hash.is_empty());
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    let name = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(&url).to_owned();
-    start(store, Wish { name, load: LoadWeights::new(WeightsFrom::Url { url, sha256 }), files: Vec::new() });
-    Ok(())
 }
 
 fn start(store: Store, wish: Wish) {

@@ -1,4 +1,5 @@
-//! Local weights files: their headers are read first, so that the user sees what they are before anything is converted.
+//! Weights from files and addresses: their headers are read first, so that the user sees what they are, and whether this device
+//! can carry them, before anything is converted or downloaded.
 
 use std::cell::{Cell, RefCell};
 
@@ -10,17 +11,43 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
 use super::{Wish, classes, start};
-use crate::app::acts::{model, scene};
+use crate::app::acts::model;
 use crate::app::link;
-use crate::app::plain::weights::{FileKind, adopted, file_kind, is_trained_here, missing_half, model_size};
+use crate::app::plain::weights::{
+    FileKind, adopted, check_address, file_kind, is_trained_here, missing_half, model_size,
+};
 use crate::app::state::{Area, Offer, Step, Store, Tab};
 use crate::engine::message::{Command, Event, FitPurpose, LoadWeights, WeightsFrom, WeightsInspected};
+use crate::shelf::file_name;
 
 /// Headers beyond this are no model's.
 const MOST_HEADER_BYTES: u64 = 32 << 20;
 
+/// Where what is on offer comes from.
+#[derive(Clone)]
+enum Origin {
+    Files(Vec<File>),
+    Address { url: String, sha256: Option<String> },
+}
+
+impl Origin {
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Files(files) => files.iter().map(File::name).collect(),
+            Self::Address { url, .. } => vec![file_name(url)],
+        }
+    }
+
+    fn files(&self) -> &[File] {
+        match self {
+            Self::Files(files) => files,
+            Self::Address { .. } => &[],
+        }
+    }
+}
+
 thread_local! {
-    static FILES: RefCell<Vec<File>> = const { RefCell::new(Vec::new()) };
+    static OFFERED: RefCell<Option<Origin>> = const { RefCell::new(None) };
     /// Counts questions, so that a late answer is ignored.
     static TURN: Cell<u32> = const { Cell::new(0) };
 }
@@ -66,41 +93,70 @@ pub async fn offer(store: Store, files: Vec<File>) {
             .and_then(|offer| offer.inspected.as_ref())
             .is_some_and(|found| missing_half(&found.report).is_some())
     });
-    let earlier = if half && files.len() == 1 { FILES.with_borrow(Clone::clone) } else { Vec::new() };
+    let earlier = match OFFERED.with_borrow(Clone::clone) {
+        Some(Origin::Files(earlier)) if half && files.len() == 1 => earlier,
+        _ => Vec::new(),
+    };
     if !earlier.is_empty() && earlier.iter().all(|file| file.name() != files[0].name()) {
         let pair = [earlier, files.clone()].concat();
-        if inspect(store, pair).await.is_ok() {
+        if inspect(store, Origin::Files(pair)).await.is_ok() {
             return;
         }
     }
-    if let Err(sentence) = inspect(store, files).await {
+    inspect_or_say(store, Origin::Files(files)).await;
+}
+
+/// Reads the header of a GGUF file at an address and shows what it is.
+///
+/// # Errors
+/// A sentence when the address or the hash cannot be one.
+pub fn offer_address(store: Store, url: &str, sha256: &str) -> Result<(), String> {
+    check_address(url, sha256)?;
+    let url = url.trim().to_owned();
+    let sha256 = Some(sha256.trim().to_ascii_lowercase()).filter(|hash| !hash.is_empty());
+    spawn_local(inspect_or_say(store, Origin::Address { url, sha256 }));
+    Ok(())
+}
+
+async fn inspect_or_say(store: Store, origin: Origin) {
+    if let Err(sentence) = inspect(store, origin).await {
         withdraw(store);
         store.fail(sentence);
     }
 }
 
-/// Puts the files on offer and asks the engine what they are.
-async fn inspect(store: Store, files: Vec<File>) -> Result<(), String> {
+/// Puts weights on offer and asks the engine what they are.
+async fn inspect(store: Store, origin: Origin) -> Result<(), String> {
     let turn = TURN.get() + 1;
     TURN.set(turn);
-    let names: Vec<String> = files.iter().map(File::name).collect();
-    let bytes = files.iter().map(|file| file.size() as u64).sum();
-    FILES.set(files.clone());
+    let names = origin.names();
+    let (url, local) = match &origin {
+        Origin::Files(files) => (None, Some(files.iter().map(|file| file.size() as u64).sum())),
+        Origin::Address { url, .. } => (Some(url.clone()), None),
+    };
+    OFFERED.set(Some(origin.clone()));
     let earlier = store.weights.offer.with_untracked(|offer| {
-        offer.as_ref().filter(|offer| offer.names == names).and_then(|offer| offer.inspected.clone())
+        let same = |offer: &&Offer| offer.names == names && offer.address == url.is_some();
+        offer.as_ref().filter(same).and_then(|offer| offer.inspected.clone())
     });
+    let show = move |names: Vec<String>, inspected: Option<WeightsInspected>| {
+        let told = || inspected.as_ref().map(|found| found.report.bytes).filter(|&bytes| bytes > 0);
+        let bytes = local.or_else(told);
+        store.weights.offer.set(Some(Offer { names, address: local.is_none(), bytes, inspected }));
+    };
     // The same files keep what is known of them while they are asked again.
-    store.weights.offer.set(Some(Offer { names: names.clone(), bytes, inspected: earlier }));
+    show(names.clone(), earlier);
     let mut config = store.config.get_untracked();
     loop {
         let command = Command::InspectWeights {
+            url: url.clone(),
             quantization: store.weights.quantization.get_untracked(),
             complete: store.weights.complete.get_untracked(),
             config: Box::new(config.clone()),
             classes: classes(store),
             purpose: FitPurpose::Train,
         };
-        let answer = link::call(command, &files).await;
+        let answer = link::call(command, origin.files()).await;
         if TURN.get() != turn {
             return Ok(());
         }
@@ -116,7 +172,7 @@ async fn inspect(store: Store, files: Vec<File>) -> Result<(), String> {
             continue;
         }
         announce(store, &inspected);
-        store.weights.offer.set(Some(Offer { names, bytes, inspected: Some(*inspected) }));
+        show(names, Some(*inspected));
         return Ok(());
     }
 }
@@ -130,12 +186,12 @@ fn announce(store: Store, inspected: &WeightsInspected) {
 
 /// Asks anew what is on offer, after a choice that it depends on.
 pub fn inspect_again(store: Store) {
-    let files = FILES.with_borrow(Clone::clone);
-    if files.is_empty() || store.weights.offer.with_untracked(Option::is_none) {
+    let Some(origin) = OFFERED.with_borrow(Clone::clone) else { return };
+    if store.weights.offer.with_untracked(Option::is_none) {
         return;
     }
     spawn_local(async move {
-        if let Err(sentence) = inspect(store, files).await
+        if let Err(sentence) = inspect(store, origin).await
             && store.is_ready_untracked()
         {
             withdraw(store);
@@ -147,18 +203,23 @@ pub fn inspect_again(store: Store) {
 /// Takes the offer away.
 pub fn withdraw(store: Store) {
     TURN.set(TURN.get() + 1);
-    FILES.take();
+    OFFERED.take();
     store.weights.offer.set(None);
 }
 
 /// Loads what is on offer.
 pub fn load_offer(store: Store) {
-    let files = FILES.with_borrow(Clone::clone);
+    let Some(origin) = OFFERED.with_borrow(Clone::clone) else { return };
+    let name = origin.names().join(", ");
+    let (from, files) = match origin {
+        Origin::Files(files) => (WeightsFrom::Files, files),
+        Origin::Address { url, sha256 } => (WeightsFrom::Url { url, sha256 }, Vec::new()),
+    };
     let load = LoadWeights {
-        from: WeightsFrom::Files,
+        from,
         quantization: store.weights.quantization.get_untracked(),
         complete: store.weights.complete.get_untracked(),
         keep: store.weights.keep.get_untracked(),
     };
-    start(store, Wish { name: scene::names(&files), load, files });
+    start(store, Wish { name, load, files });
 }

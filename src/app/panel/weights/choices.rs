@@ -171,8 +171,8 @@ fn Line(store: Store, index: usize, choice: Choice) -> impl IntoView {
 pub fn Address(store: Store) -> impl IntoView {
     let url = RwSignal::new(String::new());
     let sha256 = RwSignal::new(String::new());
-    let load = move || {
-        if let Err(sentence) = weights::load_address(store, &url.get_untracked(), &sha256.get_untracked()) {
+    let look = move || {
+        if let Err(sentence) = weights::offer_address(store, &url.get_untracked(), &sha256.get_untracked()) {
             store.fail(sentence);
         }
     };
@@ -191,7 +191,7 @@ pub fn Address(store: Store) -> impl IntoView {
                     on:input=move |event| value.set(event_target_value(&event))
                     on:keydown=move |event| {
                         if event.key() == "Enter" {
-                            load();
+                            look();
                         }
                     }
                 />
@@ -204,11 +204,11 @@ pub fn Address(store: Store) -> impl IntoView {
             {field("its SHA-256, checked if given", "weights-sha256", "64 hexadecimal digits", sha256)}
             <button
                 class="button small"
-                data-testid="weights-url-load"
-                disabled=move || store.job.get().is_running()
-                on:click=move |_| load()
+                data-testid="weights-url-look"
+                title="Reads its header, before anything is downloaded"
+                on:click=move |_| look()
             >
-                "Load from there"
+                "See what it is"
             </button>
         </div>
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use super::report::ReportLine;
-use crate::app::acts::weights;
+use crate::app::acts::{job, weights};
 use crate::app::plain::number;
 use crate::app::plain::weights as words;
 use crate::app::state::Store;
@@ -18,7 +18,7 @@ pub fn Loaded(store: Store) -> impl IntoView {
 
 #[component]
 fn Card(store: Store, loaded: WeightsLoaded) -> impl IntoView {
-    let WeightsLoaded { id, name, summary, report, stored, .. } = loaded;
+    let WeightsLoaded { id, name, summary, report, stored, model, .. } = loaded;
     let row = |name: &'static str, testid: &'static str, value: String| {
         view! {
             <div>
@@ -48,15 +48,28 @@ fn Card(store: Store, loaded: WeightsLoaded) -> impl IntoView {
                 </div>
             </dl>
             <ReportLine report=Signal::stored(Some(Arc::new(*report))) />
-            <button
-                class="button small"
-                data-testid="weights-unload"
-                title="Train from scratch, and give the memory back"
-                disabled=move || store.job.get().is_running()
-                on:click=move |_| weights::unload(store)
-            >
-                "Unload"
-            </button>
+            <div class="row">
+                {model.map(|_| view! {
+                    <button
+                        class="button small"
+                        data-testid="weights-map"
+                        title="They are a whole network with its preprocessing: map the open scene with it, without training"
+                        disabled=move || store.scene.with(Option::is_none) || store.job.get().is_running()
+                        on:click=move |_| job::map_by_weights(store)
+                    >
+                        "Map the scene with them"
+                    </button>
+                })}
+                <button
+                    class="button small"
+                    data-testid="weights-unload"
+                    title="Train from scratch, and give the memory back"
+                    disabled=move || store.job.get().is_running()
+                    on:click=move |_| weights::unload(store)
+                >
+                    "Unload"
+                </button>
+            </div>
         </div>
     }
     .into_any()

@@ -1,4 +1,4 @@
-//! Local files before they are loaded: what they are, how they shall be stored, whether the device can carry them.
+//! Weights before they are loaded: what they are, how they shall be stored, whether the device can carry them.
 
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub fn OfferCard(store: Store) -> impl IntoView {
     let shown = Memo::new(move |_| store.weights.offer.with(Option::is_some));
     let converts = Memo::new(move |_| known(store, |found| found.converted).unwrap_or(false));
     let ready = Memo::new(move |_| known(store, |_| ()).is_some());
+    let address =
+        Memo::new(move |_| store.weights.offer.with(|offer| offer.as_ref().is_some_and(|offer| offer.address)));
     let report = Memo::new(move |_| known(store, |found| Arc::new(found.report.clone())));
     view! {
         <Show when=move || shown.get()>
@@ -28,7 +30,8 @@ pub fn OfferCard(store: Store) -> impl IntoView {
                 <Show when=move || ready.get()>
                     <Show
                         when=move || converts.get()
-                        fallback=move || view! {
+                        // What is downloaded is always kept.
+                        fallback=move || (!address.get()).then(|| view! {
                             <Toggle
                                 label="keep a copy in this browser"
                                 testid="weights-keep"
@@ -36,7 +39,7 @@ pub fn OfferCard(store: Store) -> impl IntoView {
                                 get=move || store.weights.keep.get()
                                 set=move |keep| store.weights.keep.set(keep)
                             />
-                        }
+                        })
                     >
                         <HowStored store />
                     </Show>
@@ -50,7 +53,11 @@ pub fn OfferCard(store: Store) -> impl IntoView {
                         disabled=move || !ready.get() || store.job.get().is_running()
                         on:click=move |_| weights::load_offer(store)
                     >
-                        {move || if converts.get() { "Convert and load" } else { "Load" }}
+                        {move || match (converts.get(), address.get()) {
+                            (true, _) => "Convert and load",
+                            (false, true) => "Download and load",
+                            (false, false) => "Load",
+                        }}
                     </button>
                     <button class="button small" data-testid="weights-offer-cancel" on:click=move |_| weights::withdraw(store)>
                         "Not now"
@@ -69,7 +76,7 @@ fn known<T>(store: Store, of: impl FnOnce(&WeightsInspected) -> T) -> Option<T> 
 /// The files, and what they hold.
 fn what(offer: Offer) -> AnyView {
     let files = offer.names.join(" and ");
-    let bytes = number::bytes(offer.bytes);
+    let bytes = offer.bytes.map(|bytes| format!(", {}", number::bytes(bytes)));
     let Some(found) = offer.inspected else {
         return view! { <p class="quiet" data-testid="weights-offer-name">"Reading the headers of " {files}</p> }
             .into_any();
@@ -87,7 +94,7 @@ fn what(offer: Offer) -> AnyView {
         <p>
             <b data-testid="weights-offer-title">{size} ", " {words::origin_name(found.report.origin)}</b>
         </p>
-        <p class="quiet figure" data-testid="weights-offer-name">{files} ", " {bytes}</p>
+        <p class="quiet figure" data-testid="weights-offer-name">{files} {bytes}</p>
         {half}
     }
     .into_any()
