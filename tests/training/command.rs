@@ -26,18 +26,23 @@ fn evaluate(folder: &Path, arguments: &[&str]) -> Output {
     command.current_dir(folder).args(common).args(["--epochs", "2", "--json"]).args(arguments).output().unwrap()
 }
 
-#[test]
-fn adapters_from_the_command_line() {
+/// A scene of 30 × 26 pixels as `cube.npy` and `labels.npy`.
+pub fn write_scene(folder: &Path) {
     let scene = Fields::new(30, 26);
-    let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name);
     let Projected { values, .. } = scene.read(0..30, 0..26).unwrap();
     let pixels = 30 * 26;
     let by_pixel = (0..pixels).flat_map(|pixel| (0..COMPONENTS).map(move |band| band * pixels + pixel));
     let cube = by_pixel.flat_map(|at| values[at].to_le_bytes()).collect();
-    npy(&place("cube.npy"), "<f4", &format!("(30, 26, {COMPONENTS})"), cube);
+    npy(&folder.join("cube.npy"), "<f4", &format!("(30, 26, {COMPONENTS})"), cube);
     let labels = (0..pixels).map(|pixel| scene.class(pixel / 26, pixel % 26) as u8 + 1).collect();
-    npy(&place("labels.npy"), "|u1", "(30, 26)", labels);
+    npy(&folder.join("labels.npy"), "|u1", "(30, 26)", labels);
+}
+
+#[test]
+fn adapters_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    write_scene(folder.path());
     let weights = gguf(encoders(5), Quantization::Q8_0);
     std::fs::write(place("base.gguf"), &weights).unwrap();
 

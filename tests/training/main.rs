@@ -8,4 +8,6 @@ mod files;
 mod gpu;
 mod mapping;
 mod runs;
+#[cfg(all(feature = "cli", feature = "coordinator"))]
+mod simulation;
 mod tuning;
