@@ -217,10 +217,10 @@ impl Lab {
         let round = state["round"].as_u64().unwrap() as u32;
         let submitted = state["submitted"].as_bool().unwrap();
         // An update counts if the coordinator says so now, or if its round is over: none of these rounds closes without it.
-        if let Some((sent, encoded)) = self.pending.take() {
-            if round > sent || submitted || phase == "finished" {
-                self.encoder.accepted(encoded);
-            }
+        if let Some((sent, encoded)) = self.pending.take()
+            && (round > sent || submitted || phase == "finished")
+        {
+            self.encoder.accepted(encoded);
         }
         if submitted {
             return Ok(phase);

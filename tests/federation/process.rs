@@ -163,11 +163,8 @@ fn read_answer(source: &mut impl BufRead) -> io::Result<Answer> {
     };
     let status = line(source)?.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
     let mut headers = Vec::new();
-    loop {
-        match line(source)?.split_once(": ") {
-            Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.to_owned())),
-            None => break,
-        }
+    while let Some((name, value)) = line(source)?.split_once(": ") {
+        headers.push((name.to_ascii_lowercase(), value.to_owned()));
     }
     let mut answer = Answer { status, headers, body: Vec::new() };
     if answer.header("transfer-encoding") == "chunked" {

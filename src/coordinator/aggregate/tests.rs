@@ -43,13 +43,19 @@ fn definition(change: impl FnOnce(&mut Definition)) -> Definition {
     definition
 }
 
+/// Files, samples and norms of updates, by client.
+type Updates = Vec<(Vec<u8>, u64, f64)>;
+
+/// By client and trained tensor.
+type Changes = Vec<Vec<Vec<f32>>>;
+
 struct Case {
     folder: TempDir,
     definition: Definition,
     model: Vec<u8>,
     /// Updates and their samples.
-    updates: Vec<(Vec<u8>, u64, f64)>,
-    changes: Vec<Vec<Vec<f32>>>,
+    updates: Updates,
+    changes: Changes,
 }
 
 fn count(name: &str) -> usize {
@@ -222,7 +228,7 @@ fn server_optimisers_carry_their_moments() {
 
 impl Case {
     /// The same changes, for the model that the case holds now.
-    fn rebound(&self) -> (Vec<(Vec<u8>, u64, f64)>, Vec<Vec<Vec<f32>>>) {
+    fn rebound(&self) -> (Updates, Changes) {
         let layout = Layout::read(&MemorySource::new("model", self.model.clone()), MODEL_HEADER_MAX).unwrap();
         let plan = UpdatePlan::new(&self.definition, &layout).unwrap();
         let updates = self.changes.iter().enumerate().map(|(client, changes)| {

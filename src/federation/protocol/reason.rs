@@ -188,10 +188,7 @@ mod tests {
         assert_eq!(codes.len(), Reason::ALL.len());
         for &reason in Reason::ALL {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.code());
-            assert!(
-                reason.sentence().ends_with(|end| end == '.' || end == '…') && !reason.sentence().contains("  "),
-                "{reason:?}"
-            );
+            assert!(reason.sentence().ends_with(['.', '…']) && !reason.sentence().contains("  "), "{reason:?}");
         }
     }
 
