@@ -16,7 +16,8 @@ use crate::train::{SharedNetwork, TrainConfig};
 use crate::weights::Quantization;
 pub use federation::{
     Bytes, CoordinatorAct, CoordinatorAnswer, CoordinatorRequest, FederateJob, FederatedMap, FederationEnd,
-    FederationProgress, FederationRounds, Invitation, Ledger, LocalPhase, LocalProgress, OwnScope, Place, Stage, Traffic,
+    FederationProgress, FederationRounds, Invitation, Ledger, LocalPhase, LocalProgress, OwnScope, Place, Stage,
+    Traffic,
 };
 pub use weights::{
     CachedWeights, CatalogueEntry, DeviceBytes, Fit, FitLimits, FitPurpose, FitQuestion, FitSuggestion, FitVerdict,
@@ -147,7 +148,11 @@ impl Command {
     pub fn is_job(&self) -> bool {
         matches!(
             self,
-            Command::Train(_) | Command::Map { .. } | Command::Bench(_) | Command::LoadWeights(_) | Command::Federate(_)
+            Command::Train(_)
+                | Command::Map { .. }
+                | Command::Bench(_)
+                | Command::LoadWeights(_)
+                | Command::Federate(_)
         )
     }
 }

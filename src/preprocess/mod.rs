@@ -61,7 +61,9 @@ pub enum PreprocessError {
         "the usable bands of {name} lie at {low_nm:.0} to {high_nm:.0} nm, but {wavelength_nm:.0} nm is needed; open a scene of a sensor that sees it"
     )]
     NotCovered { name: String, low_nm: f64, high_nm: f64, wavelength_nm: f64 },
-    #[error("band {band} of {name} ({wavelength_nm:.0} nm) holds no data in most pixels; mark it as bad, or open another scene")]
+    #[error(
+        "band {band} of {name} ({wavelength_nm:.0} nm) holds no data in most pixels; mark it as bad, or open another scene"
+    )]
     EmptyBand { name: String, band: usize, wavelength_nm: f64 },
     #[error(
         "rows {first_row} to {last_row}, columns {first_col} to {last_col} do not lie in the scene of {rows} × {cols} pixels"

@@ -43,7 +43,8 @@ fn values_lie_on_the_line_between_their_neighbours() {
     resampled.read(&Window { rows: 2..4, cols: 1..3, bands: 2..5 }, &mut part).unwrap();
     let whole = all(&resampled);
     let middle = [(2, 1), (2, 2), (3, 1), (3, 2)];
-    let middle: Vec<f64> = middle.iter().flat_map(|(row, col)| whole[(row * 4 + col) * 7 + 2..][..3].to_vec()).collect();
+    let middle: Vec<f64> =
+        middle.iter().flat_map(|(row, col)| whole[(row * 4 + col) * 7 + 2..][..3].to_vec()).collect();
     assert_eq!(part, middle);
     assert!(resampled.read(&Window { rows: 4..6, cols: 0..1, bands: 0..7 }, &mut [0.0; 14]).is_err());
 }

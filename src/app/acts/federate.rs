@@ -76,7 +76,10 @@ pub fn start(store: Store) {
         let theirs = store.federate.seen.with(|seen| seen.as_ref().map(|view| view.definition.classes.clone()));
         let own = store.classes.get();
         if let Some(theirs) = theirs {
-            let kept = store.federate.mapping.with_untracked(|mapping| mapping.len() == own.len() && mapping.iter().any(|&class| class > 0));
+            let kept = store
+                .federate
+                .mapping
+                .with_untracked(|mapping| mapping.len() == own.len() && mapping.iter().any(|&class| class > 0));
             if !kept {
                 store.federate.mapping.set(same_names(&own, &theirs));
             }

@@ -13,12 +13,13 @@ use crate::app::link;
 use crate::app::plain::host::{Draft, definition, network};
 use crate::app::state::{Hosted, Store};
 use crate::engine::message::{Command, CoordinatorAct, Event, Invitation, Place};
-use crate::federation::protocol::{Answer, BlobRef, Created, FederationId, FederationView, RoundView};
+use crate::federation::protocol::{Answer, BlobRef, Created, FederationId, FederationView, Phase, RoundView};
 
 /// Where a tab notes what it hosts, until it is closed.
 const KEY: &str = "sigmascope-hosted";
-/// Milliseconds between two looks.
+/// Milliseconds between two looks, and after the end, when clients still report how good the last model is.
 const EVERY_MS: u32 = 2000;
+const AFTERWARDS_MS: u32 = 10_000;
 
 #[derive(Serialize, Deserialize)]
 struct Noted {
@@ -139,11 +140,17 @@ fn watch(store: Store) {
         let mut seen = None;
         while let Some(hosted) = store.federate.hosted.get_untracked().filter(|_| WATCH.get() == turn) {
             let Place { server, federation, token } = hosted.place;
+            let mut pause = EVERY_MS;
             let look = ask(&server, &token, CoordinatorAct::Get, format!("/federations/{federation}")).await;
             if let Ok(view) = look.and_then(|answer| read::<FederationView>(&answer)) {
                 let now = (view.state.round, view.state.phase, view.state.accepted);
-                if seen != Some(now) {
-                    let rounds = ask(&server, &token, CoordinatorAct::Get, format!("/federations/{federation}/history")).await;
+                let over = view.state.phase == Phase::Finished;
+                if over {
+                    pause = AFTERWARDS_MS;
+                }
+                if over || seen != Some(now) {
+                    let rounds =
+                        ask(&server, &token, CoordinatorAct::Get, format!("/federations/{federation}/history")).await;
                     if let Ok(rounds) = rounds.and_then(|answer| read::<Vec<RoundView>>(&answer)) {
                         store.federate.hosted_rounds.set(rounds);
                     }
@@ -151,7 +158,7 @@ fn watch(store: Store) {
                 }
                 store.federate.hosted_view.set(Some(view));
             }
-            TimeoutFuture::new(EVERY_MS).await;
+            TimeoutFuture::new(pause).await;
         }
     });
 }
@@ -161,7 +168,8 @@ pub fn tell(store: Store, what: &'static str) {
     let Some(hosted) = store.federate.hosted.get_untracked() else { return };
     spawn_local(async move {
         let Place { server, federation, token } = hosted.place;
-        let answer = ask(&server, &token, CoordinatorAct::Post(None), format!("/federations/{federation}/{what}")).await;
+        let answer =
+            ask(&server, &token, CoordinatorAct::Post(None), format!("/federations/{federation}/{what}")).await;
         match answer.and_then(|answer| read::<Answer>(&answer)) {
             Ok(_) => watch(store),
             Err(sentence) => store.fail(sentence),

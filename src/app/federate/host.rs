@@ -95,7 +95,9 @@ fn code(text: &str) -> Option<(i32, String)> {
 #[component]
 fn Running(store: Store) -> impl IntoView {
     let federate = store.federate;
-    let link = move || federate.hosted.with(|hosted| hosted.as_ref().map(|hosted| hosted.invitation.link()).unwrap_or_default());
+    let link = move || {
+        federate.hosted.with(|hosted| hosted.as_ref().map(|hosted| hosted.invitation.link()).unwrap_or_default())
+    };
     let phase = move || federate.hosted_view.with(|view| view.as_ref().map(|view| view.state.phase));
     let act = move |word: &'static str, name: &'static str, when: fn(Phase) -> bool| {
         view! {

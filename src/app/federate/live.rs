@@ -18,14 +18,20 @@ pub fn Live(store: Store) -> impl IntoView {
     let state = move || part.progress.with(|progress| progress.as_ref().and_then(|progress| progress.state.clone()));
     // The countdown goes on between two messages.
     let second = RwSignal::new(0u32);
-    let interval = StoredValue::new_local(Some(Interval::new(1000, move || second.update(|count| *count = count.wrapping_add(1)))));
+    let interval = StoredValue::new_local(Some(Interval::new(1000, move || {
+        second.update(|count| *count = count.wrapping_add(1))
+    })));
     on_cleanup(move || {
         interval.update_value(|interval| drop(interval.take()));
     });
     let left = move || {
         second.track();
         let remaining = state()?.remaining_ms? as f64 - (js_sys::Date::now() - part.told_ms.get());
-        Some(if remaining > 0.0 { format!("{} until its deadline", number::clock(remaining / 1000.0)) } else { "past its deadline".to_owned() })
+        Some(if remaining > 0.0 {
+            format!("{} until its deadline", number::clock(remaining / 1000.0))
+        } else {
+            "past its deadline".to_owned()
+        })
     };
     let local = move || part.progress.with(|progress| progress.as_ref().map(|progress| progress.local));
     let share = move || local().filter(|local| local.total > 0).map(|local| local.done as f64 / local.total as f64);
@@ -85,7 +91,13 @@ fn Others(store: Store) -> impl IntoView {
         (clients <= DOTS_MAX).then(|| {
             (0..clients)
                 .map(|dot| {
-                    let kind = if dot < accepted { "answered" } else if dot < present { "present" } else { "away" };
+                    let kind = if dot < accepted {
+                        "answered"
+                    } else if dot < present {
+                        "present"
+                    } else {
+                        "away"
+                    };
                     view! { <i class=kind></i> }
                 })
                 .collect_view()
@@ -116,7 +128,8 @@ const fn word(traffic: Traffic) -> &'static str {
 /// Bytes up and down, by type.
 #[component]
 fn Traffics(store: Store) -> impl IntoView {
-    let ledger = move || store.federate.progress.with(|progress| progress.as_ref().map(|progress| progress.ledger.clone()));
+    let ledger =
+        move || store.federate.progress.with(|progress| progress.as_ref().map(|progress| progress.ledger.clone()));
     view! {
         <section class="federate-part" aria-label="Bytes">
             <h2>"Over the network"</h2>

@@ -20,7 +20,9 @@ const POINTS: usize = 96;
 /// The common model's accuracy on everybody's held-out pixels; the band is one standard deviation between clients.
 #[component]
 pub fn Accuracy(store: Store) -> impl IntoView {
-    let points = move || store.federate.rounds.with(|rounds| rounds.as_ref().map(|rounds| accuracies(rounds)).unwrap_or_default());
+    let points = move || {
+        store.federate.rounds.with(|rounds| rounds.as_ref().map(|rounds| accuracies(rounds)).unwrap_or_default())
+    };
     let drawing = move || {
         let points = points();
         let (last, low) = (points.last()?.0, points.iter().map(|point| point.1 - point.2).fold(1.0, f64::min));
@@ -28,7 +30,8 @@ pub fn Accuracy(store: Store) -> impl IntoView {
         let y = Axis::new((low * 10.0).floor().max(0.0) / 10.0, 1.0, BOTTOM, TOP);
         let at = |share: f64| y.place(share.clamp(y.from, 1.0));
         let above = points.iter().map(|&(round, mean, deviation)| (x.place(f64::from(round)), at(mean + deviation)));
-        let below = points.iter().rev().map(|&(round, mean, deviation)| (x.place(f64::from(round)), at(mean - deviation)));
+        let below =
+            points.iter().rev().map(|&(round, mean, deviation)| (x.place(f64::from(round)), at(mean - deviation)));
         let band = path(above.chain(below));
         let line = path(points.iter().map(|&(round, mean, _)| (x.place(f64::from(round)), at(mean))));
         let dots = points
@@ -39,7 +42,7 @@ pub fn Accuracy(store: Store) -> impl IntoView {
             })
             .collect_view();
         Some(view! {
-            <Axes x y x_title="after round" y_title="OA (%)" show=|tick| format!("{:.0}", 100.0 * tick) />
+            <Axes x y whole=true x_title="after round" y_title="OA (%)" show=|tick| format!("{:.0}", 100.0 * tick) />
             <g class="lines">
                 <path class="spread" d=format!("{band}Z")></path>
                 <path class="accuracy" d=line></path>
@@ -72,7 +75,15 @@ pub fn Accuracy(store: Store) -> impl IntoView {
 }
 
 #[component]
-fn Axes(x: Axis, y: Axis, x_title: &'static str, y_title: &'static str, show: fn(f64) -> String) -> impl IntoView {
+fn Axes(
+    x: Axis,
+    y: Axis,
+    /// There is nothing between two whole numbers.
+    whole: bool,
+    x_title: &'static str,
+    y_title: &'static str,
+    show: fn(f64) -> String,
+) -> impl IntoView {
     let middle = (TOP + BOTTOM) / 2.0;
     view! {
         <g class="axes">
@@ -91,6 +102,7 @@ fn Axes(x: Axis, y: Axis, x_title: &'static str, y_title: &'static str, show: fn
             {x
                 .ticks(5)
                 .into_iter()
+                .filter(|tick| !whole || tick.fract().abs() < 1e-9)
                 .map(|tick| {
                     let at = x.place(tick);
                     view! {
@@ -116,9 +128,11 @@ fn density(scope: Target, at: f64) -> f64 {
 #[component]
 pub fn Scopes(store: Store) -> impl IntoView {
     let part = store.federate;
-    let layers = move || part.rounds.with(|rounds| rounds.as_ref().map(|rounds| rounds.layers.clone()).unwrap_or_default());
+    let layers =
+        move || part.rounds.with(|rounds| rounds.as_ref().map(|rounds| rounds.layers.clone()).unwrap_or_default());
     let layer = move || part.layer.get().or_else(|| layers().into_iter().next());
-    let last = move || part.rounds.with(|rounds| rounds.as_ref().and_then(|rounds| rounds.own.keys().next_back().copied()));
+    let last =
+        move || part.rounds.with(|rounds| rounds.as_ref().and_then(|rounds| rounds.own.keys().next_back().copied()));
     let round = move || part.round.get().or_else(last);
     let found = move || -> Option<LayerScopes> {
         let (layer, round) = (layer()?, round()?);
@@ -130,7 +144,9 @@ pub fn Scopes(store: Store) -> impl IntoView {
             .into_iter()
             .filter_map(|(name, scope)| Some((name, scope.filter(|scope| scope.deviation > 0.0)?)))
             .collect();
-        let ends = shown.iter().flat_map(|(_, scope)| [scope.mean - 3.5 * scope.deviation, scope.mean + 3.5 * scope.deviation]);
+        let ends = shown
+            .iter()
+            .flat_map(|(_, scope)| [scope.mean - 3.5 * scope.deviation, scope.mean + 3.5 * scope.deviation]);
         let (from, to) = extent(ends)?;
         let x = Axis::new(from, to, LEFT, RIGHT);
         let highest = shown.iter().map(|(_, scope)| density(*scope, scope.mean)).fold(0.0, f64::max);
@@ -139,9 +155,10 @@ pub fn Scopes(store: Store) -> impl IntoView {
             let place = |point: usize| from + (to - from) * point as f64 / POINTS as f64;
             path((0..=POINTS).map(|point| (x.place(place(point)), y.place(density(scope, place(point))))))
         };
-        let curves = shown.iter().map(|(name, scope)| view! { <path class=*name d=curve(*scope)></path> }).collect_view();
+        let curves =
+            shown.iter().map(|(name, scope)| view! { <path class=*name d=curve(*scope)></path> }).collect_view();
         Some(view! {
-            <Axes x y x_title="weight" y_title="density" show=number::short />
+            <Axes x y whole=false x_title="weight" y_title="density" show=number::short />
             <g class="lines scopes">{curves}</g>
         })
     };
@@ -149,11 +166,17 @@ pub fn Scopes(store: Store) -> impl IntoView {
         let LayerScopes { own, target, .. } = found()?;
         let words = |scope: Target| format!("μ {} σ {}", number::short(scope.mean), number::short(scope.deviation));
         let kl = own.zip(target).map(|(own, target)| format!("KL {}", number::short(crate::scope::kl(own, target))));
-        Some([own.map(|own| format!("own {}", words(own))), target.map(|target| format!("target {}", words(target))), kl]
+        Some(
+            [
+                own.map(|own| format!("own {}", words(own))),
+                target.map(|target| format!("target {}", words(target))),
+                kl,
+            ]
             .into_iter()
             .flatten()
             .collect::<Vec<_>>()
-            .join(" · "))
+            .join(" · "),
+        )
     };
     view! {
         <section class="plot" aria-label="Weight scopes">

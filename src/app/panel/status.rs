@@ -54,7 +54,8 @@ fn federation(store: Store) -> String {
     store.federate.progress.with(|progress| match progress {
         None => "Federation · joining".into(),
         Some(progress) => {
-            let round = progress.state.as_ref().map(|state| format!("{} · ", federate::round(state))).unwrap_or_default();
+            let round =
+                progress.state.as_ref().map(|state| format!("{} · ", federate::round(state))).unwrap_or_default();
             format!("Federation · {round}{}", federate::doing(progress))
         }
     })

@@ -23,8 +23,10 @@ pub fn leaving(definition: &Definition) -> Vec<Leaving> {
     let mut list = Vec::new();
     let bands = definition.input.wavelengths_nm.len();
     if definition.input.projection.is_some() {
-        let nothing = BandStatistics { count: 0, range: [0.0; 2], sum: vec![0.0; bands], scatter: vec![0.0; bands * bands] };
-        let binding = Binding { federation: FederationId([0; 8]), client: ClientId([0; 8]), round: 0, model: Hash([0; 32]) };
+        let nothing =
+            BandStatistics { count: 0, range: [0.0; 2], sum: vec![0.0; bands], scatter: vec![0.0; bands * bands] };
+        let binding =
+            Binding { federation: FederationId([0; 8]), client: ClientId([0; 8]), round: 0, model: Hash([0; 32]) };
         list.push(Leaving {
             what: "number of pixels, smallest and largest sample, sums and sums of products of the bands",
             when: "once".into(),
@@ -51,7 +53,8 @@ pub const STAYS: &str = "Spectra, pixels, labels, maps, file names and places ne
 
 /// For each own class (class 1 first) the federation's class of the same name, 1-based; 0 where there is none.
 pub fn same_names(own: &[Class], theirs: &[TheirClass]) -> Vec<u8> {
-    let plain = |name: &str| -> String { name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
+    let plain =
+        |name: &str| -> String { name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
     let place = |class: &Class| theirs.iter().position(|other| plain(&other.name) == plain(&class.name));
     own.iter().map(|class| place(class).map_or(0, |place| u8::try_from(place + 1).unwrap_or(0))).collect()
 }
@@ -212,7 +215,10 @@ mod tests {
         assert!((360..1000).contains(&list[0].bytes), "{list:?}");
         let weights = 9_437_184u64 / 4;
         assert_eq!((list[1].bytes, list[1].when.as_str()), (weights + weights.div_ceil(64) * 4, "each of 20 rounds"));
-        let alone = Definition { input: crate::federation::protocol::Input { projection: None, ..definition().input }, ..definition() };
+        let alone = Definition {
+            input: crate::federation::protocol::Input { projection: None, ..definition().input },
+            ..definition()
+        };
         assert_eq!(leaving(&alone).len(), 3);
     }
 

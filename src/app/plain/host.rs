@@ -1,8 +1,8 @@
 //! A federation as a host plans it: from the open scene and a few numbers to the definition.
 
 use crate::federation::protocol::{
-    Algorithm, BlobRef, Class as TheirClass, Deadlines, Definition, Encoding, Input, Limits, LocalWork, Model, Privacy, Quorum,
-    Robust, ServerOptimizer, Start, Trainable, VERSION, Wsa, WsaSchedule,
+    Algorithm, BlobRef, Class as TheirClass, Deadlines, Definition, Encoding, Input, Limits, LocalWork, Model, Privacy,
+    Quorum, Robust, ServerOptimizer, Start, Trainable, VERSION, Wsa, WsaSchedule,
 };
 use crate::labels::Class;
 use crate::scene::SceneInfo;
@@ -79,7 +79,10 @@ pub fn definition(
         },
         trainable: Trainable::All,
         input: Input { wavelengths_nm: grid(info), projection: Some(shareable(network)) },
-        classes: classes.iter().map(|class| TheirClass { name: class.name.clone(), colour: Some(class.color) }).collect(),
+        classes: classes
+            .iter()
+            .map(|class| TheirClass { name: class.name.clone(), colour: Some(class.color) })
+            .collect(),
         algorithm: Algorithm {
             proximal: draft.proximal,
             server: ServerOptimizer::FedAvg,
@@ -116,7 +119,15 @@ mod tests {
     use crate::scene::{Cube, teaching};
 
     fn draft() -> Draft {
-        Draft { title: "Crops".into(), rounds: 3, epochs: 2, min_clients: 2, round_minutes: 5.0, lambda: 0.1, proximal: 0.0 }
+        Draft {
+            title: "Crops".into(),
+            rounds: 3,
+            epochs: 2,
+            min_clients: 2,
+            round_minutes: 5.0,
+            lambda: 0.1,
+            proximal: 0.0,
+        }
     }
 
     #[test]

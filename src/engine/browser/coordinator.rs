@@ -28,7 +28,8 @@ impl Transport for Coordinator {
 
 impl Coordinator {
     async fn ask(&self, request: &Request) -> Result<Response, Unreachable> {
-        let (url, own) = page(&format!("{}api/v1{}", self.server, request.path)).ok_or_else(|| unreachable("this is no address"))?;
+        let (url, own) =
+            page(&format!("{}api/v1{}", self.server, request.path)).ok_or_else(|| unreachable("this is no address"))?;
         let headers = Object::new();
         set(&headers, "authorization", &format!("Bearer {}", request.token).into());
         if let Some(kind) = request.body.content_type() {
@@ -47,7 +48,9 @@ impl Coordinator {
         }
         set(&options, "signal", &abort.signal());
         // Tokens are all that counts: no cookies, and nothing of a federation in the browser's cache or a referrer.
-        for (key, value) in [("credentials", "omit"), ("cache", "no-store"), ("referrerPolicy", "no-referrer"), ("redirect", "error")] {
+        for (key, value) in
+            [("credentials", "omit"), ("cache", "no-store"), ("referrerPolicy", "no-referrer"), ("redirect", "error")]
+        {
             set(&options, key, &value.into());
         }
         let why = if own {
@@ -56,7 +59,9 @@ impl Coordinator {
             "the coordinator does not answer, or does not let this page talk to it; open the invitation's own page instead"
         };
         let promise = fetch(&url, &options).map_err(|_| unreachable(why))?;
-        let silent = |_| unreachable("the coordinator has been silent for half a minute; this tab goes on as soon as it answers");
+        let silent = |_| {
+            unreachable("the coordinator has been silent for half a minute; this tab goes on as soon as it answers")
+        };
         let answer = timely(JsFuture::from(promise)).await.map_err(silent)?.map_err(|_| unreachable(why))?;
         let status = super::get(&answer, "status").and_then(|status| status.as_f64()).unwrap_or(0.0) as u16;
         let body = answer.unchecked_ref::<Answer>().array_buffer().map_err(|_| unreachable(why))?;

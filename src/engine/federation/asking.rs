@@ -41,7 +41,11 @@ async fn send(transport: &dyn Transport, request: &Request) -> Result<Response, 
 }
 
 impl Session {
-    pub(in super::super) async fn ask_coordinator(&self, id: RequestId, ask: CoordinatorRequest) -> Result<(), Refusal> {
+    pub(in super::super) async fn ask_coordinator(
+        &self,
+        id: RequestId,
+        ask: CoordinatorRequest,
+    ) -> Result<(), Refusal> {
         let transport = self.coordinator(&ask.server);
         let (method, body) = match ask.act {
             CoordinatorAct::Get => (Method::Get, Body::Empty),
@@ -53,7 +57,12 @@ impl Session {
         Ok(())
     }
 
-    pub(in super::super) async fn upload_model(&self, id: RequestId, place: &Place, bytes: &[u8]) -> Result<(), Refusal> {
+    pub(in super::super) async fn upload_model(
+        &self,
+        id: RequestId,
+        place: &Place,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
         let transport = self.coordinator(&place.server);
         let path = |rest: &str| format!("/federations/{}/model{rest}", place.federation);
         let ask = |method, rest: &str, body| request(method, path(rest), &place.token, body);
@@ -92,7 +101,8 @@ impl Session {
         loop {
             let from = bytes.len() as u64;
             let path = format!("/federations/{}/blobs/{sha256}", place.federation);
-            let piece = Request { range: Some((from, from + PIECE)), ..request(Method::Get, path, &place.token, Body::Empty) };
+            let piece =
+                Request { range: Some((from, from + PIECE)), ..request(Method::Get, path, &place.token, Body::Empty) };
             let response = send(&*transport, &piece).await?;
             match response.status {
                 206 => {

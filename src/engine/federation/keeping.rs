@@ -67,7 +67,9 @@ impl Keeping {
         place.counter += 1;
         let file = &place.files[(place.counter % 2) as usize];
         if let Err(error) = write(&**file, place.counter, bytes) {
-            self.notice = Some(format!("this browser cannot keep the place in the federation ({error}); after a reload this tab joins anew"));
+            self.notice = Some(format!(
+                "this browser cannot keep the place in the federation ({error}); after a reload this tab joins anew"
+            ));
         }
     }
 

@@ -53,7 +53,12 @@ impl LocalRound {
     ///
     /// # Errors
     /// [`TrainError`] when the model does not fit the network.
-    pub fn new(plan: &RoundPlan<'_>, scene: &FederatedScene, data: TrainingData, device: &Device) -> Result<Self, TrainError> {
+    pub fn new(
+        plan: &RoundPlan<'_>,
+        scene: &FederatedScene,
+        data: TrainingData,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
         let definition = plan.definition;
         let (epochs, steps) = match definition.local {
             LocalWork::Epochs(epochs) => (epochs as usize, None),
@@ -145,7 +150,8 @@ impl LocalRound {
     /// [`TrainError::Device`] when the device fails.
     pub async fn result(&self) -> Result<Trained, TrainError> {
         let metrics = Some(self.measure().await?).filter(|metrics| metrics.samples > 0);
-        let weights = self.trainer.read_values().await?.into_iter().map(|tensor| (tensor.name, tensor.values)).collect();
+        let weights =
+            self.trainer.read_values().await?.into_iter().map(|tensor| (tensor.name, tensor.values)).collect();
         Ok(Trained { weights, samples: self.samples, metrics })
     }
 }

@@ -29,9 +29,12 @@ impl FederatedScene {
         if definition.trainable != crate::federation::protocol::Trainable::All {
             return Err("this federation trains a part of its network only, which this page cannot do yet".into());
         }
-        let network: SharedNetwork = serde_json::from_value(definition.model.settings.clone())
-            .map_err(|error| format!("the federation's network is not described in a way that this page knows ({error}); tell the host"))?;
-        network.validate().map_err(|error| format!("the federation's network cannot be built: {error}; tell the host"))?;
+        let network: SharedNetwork = serde_json::from_value(definition.model.settings.clone()).map_err(|error| {
+            format!("the federation's network is not described in a way that this page knows ({error}); tell the host")
+        })?;
+        network
+            .validate()
+            .map_err(|error| format!("the federation's network cannot be built: {error}; tell the host"))?;
         let cube = Resampled::new(cube, &definition.input.wavelengths_nm).map_err(|error| error.to_string())?;
         let colour = |(index, class): (usize, &crate::federation::protocol::Class)| Class {
             name: class.name.clone(),
@@ -70,7 +73,10 @@ fn mapped(split: &Split, mapping: &[u8], classes: usize) -> Result<Split, String
     };
     let (train, val) = (map(&split.train), map(held_out(split)));
     if train.is_empty() {
-        return Err("no training pixel belongs to a class of the federation; choose which of your classes are which of its".into());
+        return Err(
+            "no training pixel belongs to a class of the federation; choose which of your classes are which of its"
+                .into(),
+        );
     }
     Ok(Split { name: split.name.clone(), train, val, test: Vec::new() })
 }

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use super::super::message::{
-    Command, Event, FederateJob, FederationEnd, FederationProgress, FederationRounds, LocalPhase, Reply, Request, Traffic,
+    Command, Event, FederateJob, FederationEnd, FederationProgress, FederationRounds, LocalPhase, Reply, Request,
+    Traffic,
 };
 use super::super::session::{Outbox, Session};
 use crate::federation::client::double::{self, Coordinator};
@@ -49,6 +50,8 @@ fn network() -> SharedNetwork {
     let config = TrainConfig {
         patch: Some(2),
         learning_rate: 3e-3,
+        // Few tiles.
+        tile_overlap: 4,
         test_time_augmentation: false,
         test_time_shifts: 1,
         augmentation: Augmentation { jitter: 2, ..Augmentation::default() },
@@ -66,7 +69,8 @@ fn definition(model: &[u8], wavelengths_nm: Vec<f64>) -> Definition {
     definition.trainable = Trainable::All;
     definition.input.wavelengths_nm = wavelengths_nm;
     definition.input.projection = Some(FitOptions::noise_adjusted(6));
-    definition.classes = TEACHING_CLASSES.iter().map(|(name, _)| Class { name: (*name).into(), colour: None }).collect();
+    definition.classes =
+        TEACHING_CLASSES.iter().map(|(name, _)| Class { name: (*name).into(), colour: None }).collect();
     (definition.local, definition.encoding, definition.rounds) = (LocalWork::Epochs(1), Encoding::Int8, 2);
     definition.quorum.min_clients = 2;
     definition.deadlines.presence_s = 600.0;
@@ -182,7 +186,8 @@ fn two_tabs_finish_a_federation_with_their_scenes() {
 #[test]
 fn a_scene_that_does_not_fit_is_told_so() {
     let model = burn::tensor::read_sync(network().beginning(TEACHING_CLASSES.len())).unwrap();
-    let mut coordinator = Coordinator::new(definition(&model, vec![500.0, 510.0, 520.0, 530.0, 540.0, 12_000.0]), model);
+    let mut coordinator =
+        Coordinator::new(definition(&model, vec![500.0, 510.0, 520.0, 530.0, 540.0, 12_000.0]), model);
     coordinator.definition.quorum.min_clients = 1;
     let coordinator = Arc::new(Mutex::new(coordinator));
     let folder = tempfile::tempdir().unwrap();

@@ -102,6 +102,8 @@ impl<'a> Taking<'a> {
         }
         self.tell(true);
         let end = self.end().await?;
+        self.idle();
+        self.tell(true);
         self.session.post(self.id, Event::FederationEnded(Box::new(end)));
         self.keeping.forget().await;
         Ok(())
@@ -186,9 +188,7 @@ impl<'a> Taking<'a> {
         let done = match work {
             Work::Statistics { ticket } => self.gather(ticket).await,
             Work::Training(training) => self.train(*training).await,
-            Work::Evaluation { ticket, model, .. } => {
-                self.evaluate(ticket, &model.bytes).await
-            }
+            Work::Evaluation { ticket, model, .. } => self.evaluate(ticket, &model.bytes).await,
         };
         self.idle();
         self.after_step();
@@ -218,7 +218,10 @@ impl<'a> Taking<'a> {
         let projection = match self.client.projection() {
             Some(projection) => projection.clone(),
             None => {
-                let grid = self.client.definition().map_or_else(Vec::new, |definition| definition.input.wavelengths_nm.clone());
+                let grid = self
+                    .client
+                    .definition()
+                    .map_or_else(Vec::new, |definition| definition.input.wavelengths_nm.clone());
                 Rc::new(Projection::identity(&grid))
             }
         };
@@ -238,10 +241,16 @@ impl<'a> Taking<'a> {
     }
 
     /// The round, ready to be measured and trained.
-    async fn round(&mut self, ticket: Ticket, training: Option<&Training>, model: &[u8]) -> Result<Option<LocalRound>, Stop> {
+    async fn round(
+        &mut self,
+        ticket: Ticket,
+        training: Option<&Training>,
+        model: &[u8],
+    ) -> Result<Option<LocalRound>, Stop> {
         let Some(data) = self.data(ticket).await? else { return Ok(None) };
         let (scene, device) = (self.scene()?, self.session.chosen().await?.device);
-        let (Some(definition), Some(client), Some(hash)) = (self.client.definition(), self.client.id(), ticket.model) else {
+        let (Some(definition), Some(client), Some(hash)) = (self.client.definition(), self.client.id(), ticket.model)
+        else {
             return Ok(None);
         };
         let targets = training.map_or(&[][..], |training| &training.targets);
@@ -347,7 +356,11 @@ impl<'a> Taking<'a> {
         self.map(scene, weights).await
     }
 
-    async fn map(&mut self, scene: &FederatedScene, weights: Vec<crate::model::NamedValues>) -> Result<FederatedMap, Stop> {
+    async fn map(
+        &mut self,
+        scene: &FederatedScene,
+        weights: Vec<crate::model::NamedValues>,
+    ) -> Result<FederatedMap, Stop> {
         let device = self.session.chosen().await?.device;
         let projection = self.client.input_projection().ok_or("the projection is missing").map_err(Refusal::from)?;
         let title = self.client.definition().map_or_else(String::new, |definition| definition.title.clone());

@@ -118,8 +118,7 @@ pub struct LocalProgress {
 }
 
 impl LocalProgress {
-    pub const IDLE: Self =
-        Self { phase: LocalPhase::Idle, done: 0, total: 0, remaining_s: None, loss: None };
+    pub const IDLE: Self = Self { phase: LocalPhase::Idle, done: 0, total: 0, remaining_s: None, loss: None };
 }
 
 /// All rounds so far, told when they have changed.

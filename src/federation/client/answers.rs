@@ -40,7 +40,9 @@ enum Course {
 
 fn course(reason: Reason, member: bool) -> Course {
     match reason {
-        Reason::TooSlow | Reason::TooManyRequests | Reason::Busy | Reason::StorageFailed | Reason::ShuttingDown => Course::Again,
+        Reason::TooSlow | Reason::TooManyRequests | Reason::Busy | Reason::StorageFailed | Reason::ShuttingDown => {
+            Course::Again
+        }
         Reason::NotStarted
         | Reason::Paused
         | Reason::Aggregating
@@ -49,7 +51,9 @@ fn course(reason: Reason, member: bool) -> Course {
         | Reason::ModelMissing
         | Reason::RoundUnknown
         | Reason::BlobUnknown => Course::Look,
-        Reason::Late | Reason::Finished | Reason::AlreadySubmitted | Reason::Replayed | Reason::NoStatistics => Course::GiveUp,
+        Reason::Late | Reason::Finished | Reason::AlreadySubmitted | Reason::Replayed | Reason::NoStatistics => {
+            Course::GiveUp
+        }
         Reason::ChunksMissing | Reason::HashMismatch => Course::Resend,
         Reason::UploadTooLarge
         | Reason::BodyTooLarge
@@ -191,6 +195,9 @@ impl Client {
         if let Some((round, _)) = self.evaluation.take() {
             self.kept.evaluated = self.kept.evaluated.max(round);
             self.changed = true;
+            // Of the last model only this tells what others have reported.
+            let over = self.state.as_ref().filter(|state| state.phase == Phase::Finished && state.round > 0);
+            self.unseen.extend(over.map(|state| state.round));
         }
     }
 
@@ -288,7 +295,9 @@ impl Client {
         };
         let fits = |round: u32, kind: Kind| kind == Kind::Evaluation || round == state.round;
         self.working = self.working.filter(|ticket| {
-            still(ticket.kind) && fits(ticket.round, ticket.kind) && (ticket.model.is_none() || ticket.model == state.model)
+            still(ticket.kind)
+                && fits(ticket.round, ticket.kind)
+                && (ticket.model.is_none() || ticket.model == state.model)
         });
         let mut wait = state.retry_after_ms.clamp(POLL_MIN_MS, POLL_MAX_MS) as f64;
         if self.kept.sits_out == Some(state.round) {
@@ -307,9 +316,10 @@ impl Client {
             return;
         }
         let counted = view.updates.iter().any(|update| update.sha256 == upload.sha256());
-        let open = self.state.as_ref().is_some_and(|state| {
-            state.round == round && !state.submitted && state.phase != Phase::Finished
-        });
+        let open = self
+            .state
+            .as_ref()
+            .is_some_and(|state| state.round == round && !state.submitted && state.phase != Phase::Finished);
         if counted {
             self.accepted();
         } else if !open {
@@ -353,7 +363,9 @@ impl Client {
                 let bands = view.definition.input.wavelengths_nm.len();
                 let read = serde_json::from_slice::<Projection>(&bytes).map_err(|error| error.to_string());
                 let sound = |projection: &Projection| projection.is_sound() && projection.scene_bands == bands;
-                match read.and_then(|read| sound(&read).then_some(read).ok_or_else(|| "its parts do not fit".to_owned())) {
+                match read
+                    .and_then(|read| sound(&read).then_some(read).ok_or_else(|| "its parts do not fit".to_owned()))
+                {
                     Ok(projection) => self.projection = Some((hash, Rc::new(projection))),
                     Err(error) => self.stop(ClientError::Projection(error)),
                 }

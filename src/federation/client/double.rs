@@ -147,14 +147,17 @@ impl Coordinator {
             accepted.len() >= quorum.min_clients as usize && (waiting == 0 || over)
         };
         match self.phase {
-            Phase::Gathering if present.len() >= quorum.min_clients as usize => match self.definition.input.projection {
-                Some(_) => self.open(Phase::Statistics),
-                None => self.open_round(),
-            },
+            Phase::Gathering if present.len() >= quorum.min_clients as usize => {
+                match self.definition.input.projection {
+                    Some(_) => self.open(Phase::Statistics),
+                    None => self.open_round(),
+                }
+            }
             Phase::Statistics if ripe(self.statistics.keys().copied().collect()) => {
                 let mut sum = BandSum::new(self.definition.input.wavelengths_nm.len());
                 self.statistics.values().for_each(|statistics| sum.add(statistics).unwrap());
-                let (grid, options) = (&self.definition.input.wavelengths_nm, self.definition.input.projection.unwrap());
+                let (grid, options) =
+                    (&self.definition.input.wavelengths_nm, self.definition.input.projection.unwrap());
                 let projection = projection_of_moments("all", grid, &options, sum.moments()).unwrap();
                 self.projection = Some(self.store(serde_json::to_vec(&projection).unwrap()));
                 self.open_round();
@@ -178,7 +181,8 @@ impl Coordinator {
         let values = self.values(self.model);
         let layers: BTreeSet<&str> = self.plan.layers().collect();
         let tensors = self.plan.tensors().iter().zip(&values).filter(|((name, _), _)| layers.contains(name.as_str()));
-        let target = |values: &[f32]| Scope::of(values).map_or(Target { mean: 0.0, deviation: 1.0 }, |scope| scope.target());
+        let target =
+            |values: &[f32]| Scope::of(values).map_or(Target { mean: 0.0, deviation: 1.0 }, |scope| scope.target());
         let targets = tensors.map(|((name, _), values)| LayerTarget::new(name, target(values))).collect();
         let (updates, evaluation) = (BTreeMap::new(), BTreeMap::new());
         self.rounds.push(Round { model: self.model, targets, updates, result: None, evaluation });
@@ -232,7 +236,9 @@ impl Coordinator {
                 respond(200, &FederationView { federation: id(), definition, limits, state })
             }
             (Method::Get, ["state"], _) => respond(200, &self.state(client)),
-            (Method::Get, ["history"], _) => respond(200, &(1..=self.round()).map(|n| self.view(n)).collect::<Vec<_>>()),
+            (Method::Get, ["history"], _) => {
+                respond(200, &(1..=self.round()).map(|n| self.view(n)).collect::<Vec<_>>())
+            }
             (Method::Get, ["rounds", n], _) => match n.parse() {
                 Ok(n) if (1..=self.round()).contains(&n) => respond(200, &self.view(n)),
                 _ => answer(Reason::RoundUnknown),

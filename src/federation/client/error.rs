@@ -13,9 +13,13 @@ pub enum ClientError {
     /// The sentence of the reason says what to do.
     #[error("{message}")]
     Refused { reason: Reason, message: String },
-    #[error("the coordinator answers with status {status}, which this program does not know; check the link, and whether a proxy in front lets it through")]
+    #[error(
+        "the coordinator answers with status {status}, which this program does not know; check the link, and whether a proxy in front lets it through"
+    )]
     Strange { status: u16 },
-    #[error("the coordinator's answer to {what} cannot be read ({detail}); reload the page, and ask the host which version runs there")]
+    #[error(
+        "the coordinator's answer to {what} cannot be read ({detail}); reload the page, and ask the host which version runs there"
+    )]
     Unreadable { what: &'static str, detail: String },
     #[error("the federation's definition contradicts itself ({0}); tell the host")]
     Definition(#[from] DefinitionError),
@@ -31,5 +35,7 @@ pub enum ClientError {
 
 /// What was kept of a client cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("what this browser kept of the federation cannot be used ({0}); joining again starts anew, nothing of the scene is lost")]
+#[error(
+    "what this browser kept of the federation cannot be used ({0}); joining again starts anew, nothing of the scene is lost"
+)]
 pub struct SavedError(pub String);

@@ -64,7 +64,10 @@ impl Invitation {
 /// Without the token: this may end in a log.
 impl fmt::Debug for Invitation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Invitation").field("server", &self.server).field("federation", &self.federation).finish_non_exhaustive()
+        f.debug_struct("Invitation")
+            .field("server", &self.server)
+            .field("federation", &self.federation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,7 +90,10 @@ mod tests {
     fn what_surrounds_an_invitation_does_not_matter() {
         let read = |link: &str| Invitation::from_link(link).unwrap().server;
         assert_eq!(read(" https://lab.example#join=abababababababab.ssi_x\n"), "https://lab.example/");
-        assert_eq!(read("https://lab.example/a/index.html?x=/y#theme=dark&join=abababababababab.ssi_x"), "https://lab.example/a/");
+        assert_eq!(
+            read("https://lab.example/a/index.html?x=/y#theme=dark&join=abababababababab.ssi_x"),
+            "https://lab.example/a/"
+        );
     }
 
     #[test]

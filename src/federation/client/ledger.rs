@@ -34,6 +34,8 @@ impl Ledger {
     }
 
     pub fn total(&self) -> Bytes {
-        self.0.values().fold(Bytes::default(), |sum, bytes| Bytes { up: sum.up + bytes.up, down: sum.down + bytes.down })
+        self.0
+            .values()
+            .fold(Bytes::default(), |sum, bytes| Bytes { up: sum.up + bytes.up, down: sum.down + bytes.down })
     }
 }

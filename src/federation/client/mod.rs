@@ -96,7 +96,9 @@ pub enum Next {
     /// Send this, then call [`Client::take`].
     Send(Request),
     /// Nothing for so long; [`Client::next`] may be called earlier.
-    Wait { milliseconds: u64 },
+    Wait {
+        milliseconds: u64,
+    },
     Work(Work),
     /// The federation is over and its last model has been measured: [`Client::model`].
     Finished,

@@ -196,7 +196,8 @@ impl Client {
     fn missing(&mut self, state: &StateView) -> Option<BlobKind> {
         let definition = &self.view.as_ref()?.definition;
         let model = state.model.filter(|wanted| self.model.as_ref().is_none_or(|model| model.hash != *wanted));
-        let projection = state.projection.filter(|wanted| self.projection.as_ref().is_none_or(|(hash, _)| hash != wanted));
+        let projection =
+            state.projection.filter(|wanted| self.projection.as_ref().is_none_or(|(hash, _)| hash != wanted));
         let (kind, hash, limit) = match (projection, model) {
             (Some(hash), _) => (BlobKind::Projection, hash, PROJECTION_MAX),
             (None, Some(hash)) => (BlobKind::Model, hash, definition.model.weights.bytes),

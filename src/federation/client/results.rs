@@ -1,8 +1,8 @@
 //! What work has led to becomes uploads.
 
+use super::Client;
 use super::uploading::{Content, Upload};
 use super::work::{Ticket, Trained};
-use super::Client;
 use crate::federation::protocol::{BandStatistics, Binding, Encoded, Hash, Metrics, UpdateError};
 use crate::scope::{Scope, has_scope};
 
@@ -49,7 +49,9 @@ impl Client {
                 (self.changed, self.revision) = (true, self.revision + 1);
             }
             Err(error) => {
-                let why = format!("this round goes on without this client, because its training led to what cannot be sent: {error}");
+                let why = format!(
+                    "this round goes on without this client, because its training led to what cannot be sent: {error}"
+                );
                 self.sit_out(ticket.round, why);
             }
         }

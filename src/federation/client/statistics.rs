@@ -27,13 +27,8 @@ mod tests {
 
     #[test]
     fn alone_a_scene_gets_its_own_moments_back() {
-        let moments = BandMoments {
-            pixels: 50,
-            min: -1.0,
-            max: 9.0,
-            mean: vec![1.5, 4.0],
-            covariance: vec![2.0, 0.5, 0.5, 1.0],
-        };
+        let moments =
+            BandMoments { pixels: 50, min: -1.0, max: 9.0, mean: vec![1.5, 4.0], covariance: vec![2.0, 0.5, 0.5, 1.0] };
         let mut sum = BandSum::new(2);
         sum.add(&BandStatistics::from(&moments)).unwrap();
         let back = sum.moments();

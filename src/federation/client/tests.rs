@@ -140,7 +140,8 @@ impl World {
                 return;
             }
         }
-        let stuck: Vec<_> = self.tabs.iter().map(|tab| (tab.client.stage(), tab.client.trouble().map(str::to_owned))).collect();
+        let stuck: Vec<_> =
+            self.tabs.iter().map(|tab| (tab.client.stage(), tab.client.trouble().map(str::to_owned))).collect();
         panic!("after {} ms: {:?} round {}, {stuck:?}", self.now_ms, self.coordinator.phase, self.coordinator.round());
     }
 
@@ -174,7 +175,9 @@ impl World {
                             response.body.iter_mut().for_each(|byte| *byte ^= 0x55);
                             Ok(response)
                         }
-                        Fate::Proxied => Ok(Response { status: 502, total: None, body: b"<h1>Bad gateway</h1>".to_vec() }),
+                        Fate::Proxied => {
+                            Ok(Response { status: 502, total: None, body: b"<h1>Bad gateway</h1>".to_vec() })
+                        }
                         _ => Ok(self.coordinator.handle(&request)),
                     };
                     let tab = &mut self.tabs[index];
@@ -290,7 +293,14 @@ fn check(world: &World, rounds: u32) -> Result<(), TestCaseError> {
         let owed = owed(&tab.client);
         for i in 0..VALUES {
             let rest = owed.get(i).copied().unwrap_or(0.0);
-            prop_assert!((sum[i] + rest - trained[i]).abs() < 1e-5, "value {}: sent {} owed {} trained {}", i, sum[i], rest, trained[i]);
+            prop_assert!(
+                (sum[i] + rest - trained[i]).abs() < 1e-5,
+                "value {}: sent {} owed {} trained {}",
+                i,
+                sum[i],
+                rest,
+                trained[i]
+            );
         }
     }
     Ok(())
@@ -344,7 +354,12 @@ fn a_tab_that_was_closed_comes_back_and_goes_on() {
     while world.coordinator.round() < 4 {
         world.turn();
     }
-    world.tabs.push(Tab { client: Client::resume(&kept.unwrap()).unwrap(), wake_ms: world.now_ms, work: None, ..closed });
+    world.tabs.push(Tab {
+        client: Client::resume(&kept.unwrap()).unwrap(),
+        wake_ms: world.now_ms,
+        work: None,
+        ..closed
+    });
     world.run();
     assert_eq!(world.tabs[2].client.id(), name);
     check(&world, 6).unwrap();
@@ -370,7 +385,9 @@ fn refusals_lead_where_they_should() {
         assert_eq!((first, last), (2, 3), "{reason:?}");
     }
     // What waiting or sending again mends is mended.
-    for reason in [Reason::HashMismatch, Reason::Busy, Reason::StorageFailed, Reason::TooManyRequests, Reason::ChunksMissing] {
+    for reason in
+        [Reason::HashMismatch, Reason::Busy, Reason::StorageFailed, Reason::TooManyRequests, Reason::ChunksMissing]
+    {
         let world = refused(reason);
         check(&world, 3).unwrap();
         assert_eq!(world.coordinator.rounds[0].updates.len(), 3, "{reason:?}");
@@ -409,13 +426,20 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn refusal(reason: Reason) -> Response {
-    let answer = crate::federation::protocol::Answer { reason, message: reason.sentence().into(), retry_after_ms: None };
+    let answer =
+        crate::federation::protocol::Answer { reason, message: reason.sentence().into(), retry_after_ms: None };
     Response { status: reason.status(), total: None, body: serde_json::to_vec(&answer).unwrap() }
 }
 
 #[test]
 fn what_cannot_be_mended_stops_with_its_sentence() {
-    for reason in [Reason::TokenWrong, Reason::FederationUnknown, Reason::FederationFull, Reason::VersionUnknown, Reason::Finished] {
+    for reason in [
+        Reason::TokenWrong,
+        Reason::FederationUnknown,
+        Reason::FederationFull,
+        Reason::VersionUnknown,
+        Reason::Finished,
+    ] {
         let mut client = Client::new(invitation());
         let transport = Answering(|_: &Request| Ok(refusal(reason)));
         assert!(matches!(now(client.step(&transport, || 0.0)), Step::Asked));
@@ -443,7 +467,9 @@ fn a_lost_network_is_waited_out() {
     let mut clock = 0.0;
     for _ in 0..200 {
         match now(client.step(&cut, || clock)) {
-            Step::Asked => assert_eq!((client.stage(), client.trouble()), (Stage::Reconnecting, Some("the connection is down"))),
+            Step::Asked => {
+                assert_eq!((client.stage(), client.trouble()), (Stage::Reconnecting, Some("the connection is down")))
+            }
             Step::Wait { milliseconds } => clock += milliseconds as f64,
             _ => panic!("it waits"),
         }

@@ -54,7 +54,13 @@ pub(super) enum UploadStep {
 }
 
 impl Upload {
-    pub fn new(content: Content, bytes: Vec<u8>, samples: u64, metrics: Option<Metrics>, next: Option<Encoder>) -> Self {
+    pub fn new(
+        content: Content,
+        bytes: Vec<u8>,
+        samples: u64,
+        metrics: Option<Metrics>,
+        next: Option<Encoder>,
+    ) -> Self {
         let finish = FinishUpload { sha256: Hash::of(&bytes), bytes: bytes.len() as u64, samples, metrics };
         Self { content, bytes: bytes.into(), finish, next, missing: None, chunk_bytes: 0, resent: 0 }
     }
@@ -66,7 +72,10 @@ impl Upload {
     /// Bytes at the coordinator and in all.
     pub fn progress(&self) -> (u64, u64) {
         let total = self.finish.bytes;
-        let missing = self.missing.as_ref().map(|missing| missing.iter().map(|&index| self.chunk(index).len() as u64).sum::<u64>());
+        let missing = self
+            .missing
+            .as_ref()
+            .map(|missing| missing.iter().map(|&index| self.chunk(index).len() as u64).sum::<u64>());
         (total - missing.unwrap_or(total), total)
     }
 
@@ -93,7 +102,8 @@ impl Upload {
 
     /// Which chunks are there. A length of 0 is nonsense and taken as 1 MiB.
     pub fn learn(&mut self, received: &Received) {
-        self.chunk_bytes = if received.chunk_bytes == 0 { crate::federation::protocol::CHUNK_BYTES } else { received.chunk_bytes };
+        self.chunk_bytes =
+            if received.chunk_bytes == 0 { crate::federation::protocol::CHUNK_BYTES } else { received.chunk_bytes };
         let count = self.finish.bytes.div_ceil(self.chunk_bytes) as u32;
         self.missing = Some((0..count).filter(|index| !received.received.contains(index)).collect());
     }

@@ -75,6 +75,13 @@ async function host(desk, front, { rounds, epochs }) {
   return { tab, fragment: link.slice(link.indexOf('#')) };
 }
 
+/** The host's tab asks no more: the coordinator is about to end. */
+async function forget(hosting) {
+  await hosting.get('host-forget').click();
+  await hosting.get('host-create').waitFor();
+  await hosting.page.waitForTimeout(300);
+}
+
 async function join(desk, front, fragment) {
   const { tab } = await labTab(desk, front, fragment);
   await tab.text('federate-title', /Fields of the test/, 30);
@@ -105,6 +112,7 @@ test(
       await hosting.text('host-phase', /finished/, 20);
       assert.equal(await hosting.get('host-table').locator('tbody tr').count(), 2);
       await hosting.text('host-table', /1\s+2\s+/);
+      await forget(hosting);
     });
   },
   { timeout_s: 300 },
@@ -115,7 +123,7 @@ test(
   async (desk) => {
     await withCoordinator(async ({ url }) => {
       const front = { url };
-      const { fragment } = await host(desk, front, { rounds: 3, epochs: 4 });
+      const { tab: hosting, fragment } = await host(desk, front, { rounds: 3, epochs: 4 });
       const tabs = [await join(desk, front, fragment), await join(desk, front, fragment)];
       await tabs[0].text('federate-round', /round [12] of 3/, 60);
       await tabs[0].page.reload({ waitUntil: 'domcontentloaded' });
@@ -127,6 +135,7 @@ test(
       await lab.openScene(scene);
       await tabs[0].get('area-federate').click();
       for (const tab of tabs) await tab.text('federate-part', /finished/, 200);
+      await forget(hosting);
     });
   },
   { timeout_s: 330 },
