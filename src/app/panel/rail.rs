@@ -11,6 +11,7 @@ use crate::app::icon;
 use crate::app::panel::model::size_name;
 use crate::app::plain::number;
 use crate::app::state::{JobState, Step, Store, Tab};
+use crate::weights::Origin;
 
 const STEPS: [Step; 5] = [Step::Scene, Step::Classes, Step::Model, Step::Train, Step::TakeAway];
 
@@ -63,7 +64,11 @@ fn summary(store: Store, step: Step) -> String {
         }
         Step::Model => {
             let size = store.config.with(|config| size_name(config.size));
-            if store.weights.are_loaded() { format!("{size}, pre-trained") } else { size.to_owned() }
+            match store.weights.loaded.with(|loaded| loaded.as_ref().map(|loaded| loaded.summary.origin)) {
+                Some(Origin::Pretraining) => format!("{size}, pre-trained"),
+                Some(Origin::FineTuning) => format!("{size}, fine-tuned"),
+                None => size.to_owned(),
+            }
         }
         Step::Train => match store.job.get() {
             JobState::Preparing => "preparing".into(),

@@ -166,7 +166,8 @@ pub fn freed(dropped: &WeightsDropped) -> String {
     let gain = |of: fn(&MemoryUse) -> Option<u64>| Some(of(&before)?.saturating_sub(of(&after)?)).filter(|&b| b > 0);
     match (gain(|memory| memory.gpu_bytes), gain(|memory| memory.gpu_reserved_bytes)) {
         (Some(bytes), Some(given_back)) => format!(
-            "Unloaded: {} of GPU memory are free again, {} went back to the system.",
+            // Browsers free buffers that are no longer used when they next collect garbage.
+            "Unloaded: {} of GPU memory are free again, {} go back to the system when the browser next tidies up.",
             number::memory(bytes),
             number::memory(given_back)
         ),
@@ -303,7 +304,7 @@ mod tests {
         let sentence = |before, after| freed(&WeightsDropped { before, after });
         assert!(sentence(gpu(90_000_000, None), gpu(8_000_000, None)).contains("78 MiB of GPU memory"));
         let both = sentence(gpu(90_000_000, Some(128_000_000)), gpu(8_000_000, Some(28_000_000)));
-        assert!(both.contains("78 MiB") && both.contains("95 MiB went back"), "{both}");
+        assert!(both.contains("78 MiB") && both.contains("95 MiB go back"), "{both}");
         assert!(sentence(MemoryUse::default(), MemoryUse::default()).starts_with("Unloaded."));
     }
 

@@ -120,9 +120,7 @@ mod tests {
 
     #[test]
     fn means_are_weighted() {
-        let model = |values: [f32; 2]| {
-            vec![NamedValues { name: "w".into(), shape: vec![2], values: values.to_vec() }]
-        };
+        let model = |values: [f32; 2]| vec![NamedValues { name: "w".into(), shape: vec![2], values: values.to_vec() }];
         let (a, b) = (model([0.0, 4.0]), model([1.0, 0.0]));
         assert_eq!(mean(&[(&a, 0.75), (&b, 0.25)]).unwrap()[0].values, [0.25, 3.0]);
         assert!(mean(&[]).is_err());

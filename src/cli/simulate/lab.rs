@@ -11,7 +11,8 @@ use crate::labels::{LabelledPixel, Split};
 use crate::model::{NamedValues, SafetensorsSource};
 use crate::scope::Target;
 use crate::train::{
-    Assessment, ProjectedScene, Proximal, Ramp, Schedule, ScopeAlignment, TrainConfig, TrainError, Trainer, TrainingData,
+    Assessment, ProjectedScene, Proximal, Ramp, Schedule, ScopeAlignment, TrainConfig, TrainError, Trainer,
+    TrainingData,
 };
 
 /// What all labs see alike: the scene, projected, and the network's settings.

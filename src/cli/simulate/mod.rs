@@ -147,7 +147,9 @@ pub enum SimulateError {
     Range { what: &'static str, range: &'static str, given: String },
     #[error("--set {given} cannot be used: {reason}")]
     Setting { given: String, reason: String },
-    #[error("a file of the simulation could not be written or read ({0}); look at the folder of --out and at the free space")]
+    #[error(
+        "a file of the simulation could not be written or read ({0}); look at the folder of --out and at the free space"
+    )]
     File(#[from] std::io::Error),
     #[error("{path} is no result of a simulation ({reason}); move it away")]
     Result { path: PathBuf, reason: String },
@@ -198,13 +200,21 @@ impl Simulate {
         let (mut runs, mut connectivity) = (Vec::new(), Vec::new());
         for plan in self.plans() {
             let partition = Partition::draw(&plan, &labels);
-            runs.push(kept(&self.out, &plan, "run", |run: &Run| &run.plan, |folder| {
-                rounds::run(&scene, &plan, &partition, folder)
-            })?);
+            runs.push(kept(
+                &self.out,
+                &plan,
+                "run",
+                |run: &Run| &run.plan,
+                |folder| rounds::run(&scene, &plan, &partition, folder),
+            )?);
             if self.connectivity && plan.alpha == self.alphas[0] && plan.method.base == Base::Fedavg {
-                connectivity.push(kept(&self.out, &plan, "line", |found: &Connectivity| &found.plan, |_| {
-                    connectivity::between(&scene, &plan, &partition)
-                })?);
+                connectivity.push(kept(
+                    &self.out,
+                    &plan,
+                    "line",
+                    |found: &Connectivity| &found.plan,
+                    |_| connectivity::between(&scene, &plan, &partition),
+                )?);
             }
         }
         let rows = report::rows(&runs);
@@ -247,8 +257,8 @@ impl Simulate {
         config.validate_every = 0;
         config.weight_average = 0.0;
         for given in &self.set {
-            config =
-                with_setting(&config, given).map_err(|reason| SimulateError::Setting { given: given.clone(), reason })?;
+            config = with_setting(&config, given)
+                .map_err(|reason| SimulateError::Setting { given: given.clone(), reason })?;
         }
         config.validate().map_err(TrainError::from)?;
         Ok(config)

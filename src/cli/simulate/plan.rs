@@ -88,7 +88,11 @@ impl Method {
     /// For tables and names of files: `FedAvg`, `FedAvg+WSA(0.1,mean_of_scopes)`.
     pub fn name(self) -> String {
         let base = self.base.name();
-        if self.lambda == 0.0 { base.to_owned() } else { format!("{base}+WSA({},{})", self.lambda, fusion(self.fusion)) }
+        if self.lambda == 0.0 {
+            base.to_owned()
+        } else {
+            format!("{base}+WSA({},{})", self.lambda, fusion(self.fusion))
+        }
     }
 }
 

@@ -163,7 +163,9 @@ pub fn barriers(found: &[Connectivity]) -> String {
     }
     let mut text = String::new();
     for (name, group) in groups {
-        let spread = |figure: &dyn Fn(&Connectivity) -> f64| Spread::of(&group.iter().map(|one| figure(one)).collect::<Vec<_>>());
+        let spread = |figure: &dyn Fn(&Connectivity) -> f64| {
+            Spread::of(&group.iter().map(|one| figure(one)).collect::<Vec<_>>())
+        };
         let merged = |one: &Connectivity| one.merged.last().map_or(f64::NAN, |point| 100.0 * point.overall);
         let (Some(barrier), Some(all)) = (spread(&|one| one.barrier), spread(&merged)) else { continue };
         let _ = writeln!(

@@ -15,8 +15,8 @@ use super::plan::Plan;
 use crate::coordinator::aggregate::{Contribution, Job, MODEL_HEADER_MAX, aggregate, scopes_of};
 use crate::coordinator::source::path_source;
 use crate::federation::protocol::{
-    Binding, BlobRef, Class, ClientId, Deadlines, Definition, Encoder, Encoding, FederationId, Hash, Input, Layout,
-    LayerTarget, Limits, LocalWork, Model, Privacy, Quorum, Start, Trainable, UpdatePlan, VERSION,
+    Binding, BlobRef, Class, ClientId, Deadlines, Definition, Encoder, Encoding, FederationId, Hash, Input,
+    LayerTarget, Layout, Limits, LocalWork, Model, Privacy, Quorum, Start, Trainable, UpdatePlan, VERSION,
 };
 use crate::labels::Accuracy;
 use crate::model::NamedValues;
@@ -170,7 +170,8 @@ impl Global {
         trained: &[NamedValues],
         folder: &Path,
     ) -> Result<(Contribution, f64), SimulateError> {
-        let trained: BTreeMap<&str, &NamedValues> = trained.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let trained: BTreeMap<&str, &NamedValues> =
+            trained.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
         let mut before = source(&self.bytes)?;
         let (mut changes, mut scopes, mut apart) = (Vec::new(), Vec::new(), 0.0);
         for (name, shape) in self.updates.tensors() {

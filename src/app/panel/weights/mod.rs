@@ -22,12 +22,15 @@ pub fn WeightsPart(store: Store) -> impl IntoView {
     view! {
         <section class="weights" aria-label="Pre-trained weights" data-testid="weights" aria-busy=move || loading().to_string()>
             <h3>"Pre-trained weights"</h3>
+            // What waits for an answer comes first.
+            <Show when=move || !loading()>
+                <offer::OfferCard store />
+            </Show>
             <loaded::Loaded store />
             <Show when=loading>
                 <OnTheWay store />
             </Show>
             <Show when=move || !loading()>
-                <offer::OfferCard store />
                 <Show when=move || !loaded() && !offered()>
                     <choices::Choices store />
                 </Show>

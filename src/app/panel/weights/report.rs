@@ -172,7 +172,10 @@ fn Tensors(report: Signal<Option<Arc<LoadReport>>>, filter: Filter) -> impl Into
             {move || status.get().map(|status| format!(": {}", words::meaning(status)))}
         </p>
         <div class="scroll report-scroll" tabindex="0" role="region" aria-label="Tensors">
-            <table class="report-table" data-testid="report-table">
+            <Show when=move || shown.with(Vec::is_empty)>
+                <p class="quiet report-none">"No tensor has all of these words in its name or its reason."</p>
+            </Show>
+            <table class="report-table" hidden=move || shown.with(Vec::is_empty) data-testid="report-table">
                 <thead>
                     <tr>
                         <th scope="col">"tensor"</th>
