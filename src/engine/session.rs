@@ -15,6 +15,9 @@ use crate::scene::{self, Cube, OpenOptions, SceneError, SharedSource, Window};
 use crate::shelf::Store;
 use crate::train::TrainedModel;
 
+/// Where places in federations are kept, or why nowhere.
+type Places = Result<Rc<dyn Store>, String>;
+
 /// Where replies go: the page, or a test.
 pub trait Outbox {
     fn post(&self, reply: Reply);
@@ -47,7 +50,7 @@ pub(super) struct State {
     pub weights: Option<Rc<Current>>,
     shelf: Option<Rc<Shelf>>,
     /// Tests bring a coordinator, and a store for places in federations.
-    federations: Option<(Rc<dyn Transport>, Result<Rc<dyn Store>, String>)>,
+    federations: Option<(Rc<dyn Transport>, Places)>,
     renderer: Renderer,
 }
 
@@ -78,11 +81,7 @@ impl Session {
     }
 
     /// The same with a coordinator and a store for places in federations, for tests.
-    pub fn with_coordinator(
-        outbox: Rc<dyn Outbox>,
-        transport: Rc<dyn Transport>,
-        places: Result<Rc<dyn Store>, String>,
-    ) -> Self {
+    pub fn with_coordinator(outbox: Rc<dyn Outbox>, transport: Rc<dyn Transport>, places: Places) -> Self {
         let session = Self::new(outbox);
         session.state.borrow_mut().federations = Some((transport, places));
         session
@@ -97,7 +96,7 @@ impl Session {
     }
 
     /// Where places in federations are kept.
-    pub(super) async fn places(&self) -> Result<Rc<dyn Store>, String> {
+    pub(super) async fn places(&self) -> Places {
         let given = self.state.borrow().federations.as_ref().map(|(_, places)| places.clone());
         match given {
             Some(places) => places,
@@ -359,7 +358,7 @@ fn network_of(_server: &str) -> Rc<dyn Transport> {
 }
 
 #[cfg(target_arch = "wasm32")]
-async fn private_places() -> Result<Rc<dyn Store>, String> {
+async fn private_places() -> Places {
     let folder = super::browser::PrivateFolder::open("federations").await;
     let reason = |_| {
         "this browser keeps no files for this page (a private window, or an old browser); after a reload this tab joins anew"
@@ -369,7 +368,7 @@ async fn private_places() -> Result<Rc<dyn Store>, String> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-async fn private_places() -> Result<Rc<dyn Store>, String> {
+async fn private_places() -> Places {
     Err("this session keeps nothing".to_owned())
 }
 

@@ -43,18 +43,6 @@ fn a_simulation_goes_on_where_it_stopped_and_repeats_to_the_bit() {
         assert!(rounds[2]["loss"].as_f64() < rounds[0]["loss"].as_f64(), "{run}");
         assert!(rounds[2]["divergence"].as_f64().unwrap() > 0.0);
     }
-    // Alignment does what it says: the clients' scopes stay nearer to their targets.
-    let divergence = |lambda: f64, seed: u64| {
-        let run = runs.iter().find(|run| {
-            run["plan"]["method"]["base"] == "fedavg"
-                && run["plan"]["method"]["lambda"] == lambda
-                && run["plan"]["seed"] == seed
-        });
-        run.unwrap()["rounds"][1]["divergence"].as_f64().unwrap()
-    };
-    for seed in [0, 1] {
-        assert!(divergence(10.0, seed) < divergence(0.0, seed), "seed {seed}");
-    }
     let rows = whole["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 4);
     let gains: Vec<&Value> = rows.iter().filter(|row| !row["gain"].is_null()).collect();
