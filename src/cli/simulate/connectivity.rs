@@ -60,7 +60,7 @@ pub fn between(scene: &Scene<'_>, plan: &Plan, partition: &Partition) -> Result<
         let mut habits = Habits::draw(plan, client, &scene.config);
         habits.epochs *= plan.rounds as usize;
         let whole = Plan { rounds: 1, ..plan.clone() };
-        models.push(train(scene, &whole, 0, client, &habits, data.clone(), &start, &targets)?);
+        models.push(train(scene, &whole, 0, &habits, data.clone(), &start, &targets)?);
     }
     let look = |at: f64, values: &[NamedValues]| -> Result<Point, SimulateError> {
         let assessment = scene.assess(&file_of(values)?, &judge)?;

@@ -58,6 +58,8 @@ pub fn source(model: &[u8]) -> Result<SafetensorsSource<'_>, TrainError> {
 /// How this lab trains.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Habits {
+    /// Whose they are.
+    pub client: usize,
     /// A round
     pub epochs: usize,
     pub learning_rate: f64,
@@ -72,11 +74,12 @@ impl Habits {
         let Plan { local, .. } = plan;
         if local.variety <= 1.0 {
             let TrainConfig { learning_rate, weight_decay, beta2, .. } = *preset;
-            return Self { epochs: local.epochs, learning_rate, weight_decay, beta2 };
+            return Self { client, epochs: local.epochs, learning_rate, weight_decay, beta2 };
         }
         let mut factor = || local.variety.powf(rng.random_range(-1.0..=1.0));
         let (learning_rate, weight_decay) = (preset.learning_rate * factor(), preset.weight_decay * factor());
         Self {
+            client,
             epochs: rng.random_range(local.epochs.div_ceil(2)..=local.epochs),
             learning_rate,
             weight_decay,
@@ -93,7 +96,6 @@ pub fn train(
     scene: &Scene<'_>,
     plan: &Plan,
     round: u32,
-    client: usize,
     habits: &Habits,
     data: TrainingData,
     model: &[u8],
@@ -105,7 +107,7 @@ pub fn train(
         weight_decay: habits.weight_decay,
         beta2: habits.beta2,
         // Augmentation and dropped paths differ from lab to lab and from round to round.
-        seed: plan.seed ^ (u64::from(round) << 40 | (client as u64) << 20 | 1),
+        seed: plan.seed ^ (u64::from(round) << 40 | (habits.client as u64) << 20 | 1),
         ..scene.config.clone()
     };
     let schedule = Schedule::new(habits.learning_rate, config.warmup_epochs, plan.rounds as usize * habits.epochs);

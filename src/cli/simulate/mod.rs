@@ -304,23 +304,23 @@ fn kept<T: Serialize + DeserializeOwned>(
     let name = format!("{kind}-{}-alpha{}-seed{}", plan.method.name(), plan.alpha, plan.seed);
     let path = out.join(format!("{name}.json"));
     let refuse = |reason: String| SimulateError::Result { path: path.clone(), reason };
-    if path.exists() {
-        let found: T = serde_json::from_slice(&fs::read(&path)?).map_err(|error| refuse(error.to_string()))?;
-        if plan_of(&found) != plan {
-            return Err(refuse("it was made with other settings".into()));
+    if !path.exists() {
+        let work = out.join(format!("{name}.work"));
+        if work.exists() {
+            fs::remove_dir_all(&work)?;
         }
-        return Ok(found);
-    }
-    let work = out.join(format!("{name}.work"));
-    if work.exists() {
+        fs::create_dir_all(&work)?;
+        let found = run(&work)?;
+        let written = out.join(format!("{name}.part"));
+        fs::write(&written, serde_json::to_vec(&found).map_err(|error| refuse(error.to_string()))?)?;
+        fs::rename(&written, &path)?;
         fs::remove_dir_all(&work)?;
+        eprintln!("{name} is done");
     }
-    fs::create_dir_all(&work)?;
-    let found = run(&work)?;
-    let written = out.join(format!("{name}.part"));
-    fs::write(&written, serde_json::to_vec(&found).map_err(|error| refuse(error.to_string()))?)?;
-    fs::rename(&written, &path)?;
-    fs::remove_dir_all(&work)?;
-    eprintln!("{name} is done");
+    // Always from the file: numbers read from JSON may differ in their last bit from those that were written.
+    let found: T = serde_json::from_slice(&fs::read(&path)?).map_err(|error| refuse(error.to_string()))?;
+    if plan_of(&found) != plan {
+        return Err(refuse("it was made with other settings".into()));
+    }
     Ok(found)
 }

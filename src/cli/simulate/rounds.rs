@@ -93,7 +93,7 @@ pub fn run(scene: &Scene<'_>, plan: &Plan, partition: &Partition, folder: &Path)
         let (mut updates, mut divergence) = (Vec::new(), 0.0);
         for &client in &asked {
             let own = data[&client].clone();
-            let trained = train(scene, plan, round, client, &habits[client], own, &global.bytes, &global.targets)?;
+            let trained = train(scene, plan, round, &habits[client], own, &global.bytes, &global.targets)?;
             let (update, apart) = global.update(round, client, clients[client].samples as u64, &trained, folder)?;
             updates.push(update);
             divergence += apart / asked.len() as f64;
