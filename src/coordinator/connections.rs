@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::patience::Patient;
 
 /// Bytes of requests that are read ahead on one connection.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = 16 << 10;
 
 /// What connections may do.
 #[derive(Debug, Clone)]

@@ -122,13 +122,17 @@ async fn join(coordinator: &Arc<Coordinator>, slot: &Arc<Slot>, request: Request
     Ok(json(reason, &Joined { reason, client, client_token: token.reveal().into() }))
 }
 
+/// Bytes of a content in memory at once, for each that takes it: a thousand may at the same moment.
+const PIECE: usize = 16 << 10;
+
 /// A model or the projection; ranges are served, so that a broken download goes on where it ended.
 async fn blob(coordinator: &Arc<Coordinator>, slot: &Slot, hash: Hash, request: Request) -> Result<Response, Refusal> {
     if !slot.state().is_public(hash) {
         return Err(Reason::BlobUnknown.into());
     }
     let path = coordinator.blobs.path(hash).ok_or(Reason::BlobUnknown)?;
-    let mut response = ServeFile::new(path).try_call(request).await.map_err(disk)?.into_response();
+    let mut response =
+        ServeFile::new(path).with_buf_chunk_size(PIECE).try_call(request).await.map_err(disk)?.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     // The name is the content's hash; but it is not for everybody.
