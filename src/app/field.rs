@@ -5,6 +5,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{File, FileList, HtmlInputElement};
 
 use crate::app::acts::drop;
+use crate::app::plain::draft::Choices;
 use crate::app::state::{Role, Store};
 
 /// One of a few values that exclude each other.
@@ -231,6 +232,36 @@ where
         <label class="toggle" title=(!help.is_empty()).then_some(help)>
             <input type="checkbox" data-testid=testid prop:checked=get on:change=move |event| set(event_target_checked(&event)) />
             <span>{label}</span>
+        </label>
+    }
+    .into_any()
+}
+
+/// A few values that exclude each other, in a list that opens.
+#[component]
+pub fn Options<T, G, S>(label: &'static str, testid: &'static str, choices: Choices<T>, get: G, set: S) -> impl IntoView
+where
+    T: Copy + PartialEq + Send + Sync + 'static,
+    G: Fn() -> T + Copy + Send + Sync + 'static,
+    S: Fn(T) + Copy + Send + Sync + 'static,
+{
+    view! {
+        <label class="field">
+            <span>{label}</span>
+            <select
+                data-testid=testid
+                on:change=move |event| {
+                    let word = event_target_value(&event);
+                    if let Some((value, ..)) = choices.iter().find(|(_, name, _)| *name == word) {
+                        set(*value);
+                    }
+                }
+            >
+                {choices
+                    .iter()
+                    .map(|&(value, word, name)| view! { <option value=word selected=move || get() == value>{name}</option> })
+                    .collect_view()}
+            </select>
         </label>
     }
     .into_any()

@@ -60,6 +60,10 @@ impl Log for FragileLog {
         self.0.read(each)
     }
 
+    fn remove(&self, federation: FederationId) -> Result<(), StoreError> {
+        self.1.around(|| self.0.remove(federation), || StoreError::Failed("died".into()))
+    }
+
     fn set_admin(&self, token: Hash) -> Result<(), StoreError> {
         self.0.set_admin(token)
     }
@@ -295,6 +299,40 @@ fn aggregating_a_kept_history_again_gives_the_same_models() {
         replay(without.coordinator(), &without.slot(id)).is_err(),
         "single updates are deleted where that is not asked for"
     );
+}
+
+/// Whatever deletion is interrupted at, afterwards the federation is whole or gone, and a second one goes on unharmed.
+#[test]
+fn dying_while_deleting_leaves_all_or_nothing() {
+    for operation in 0.. {
+        let mut died = false;
+        for after in [false, true] {
+            let (mut world, id) = finished(usize::MAX, false, true);
+            let other = definition(false).to_string();
+            let (other, _) = world.until_told(|coordinator| coordinator.create(other.clone()));
+            // The same beginning as that of the one that goes.
+            upload(&mut world, other, None, Upload::Model, &model());
+            world.fuse = Arc::new(Fuse { left: AtomicUsize::new(operation), after, dead: false.into() });
+            world.open();
+            let told = world.coordinator().delete(&world.slot(id));
+            died |= world.fuse.dead.load(Ordering::Relaxed);
+            world.fuse = Arc::new(Fuse { left: usize::MAX.into(), after: false, dead: false.into() });
+            world.open();
+            let found = world.coordinator().get(id);
+            assert!(found.is_none() || told.is_err(), "told that it is gone");
+            let needed: BTreeSet<Hash> =
+                world.coordinator().all().iter().flat_map(|slot| slot.state().needed().collect::<Vec<_>>()).collect();
+            let held: BTreeSet<Hash> = world.coordinator().blobs.list().unwrap().into_iter().collect();
+            assert_eq!(held, needed, "operation {operation}");
+            if let Some(slot) = found {
+                assert_eq!(replay(world.coordinator(), &slot).unwrap().len(), 2, "it is whole");
+            }
+        }
+        if !died {
+            assert!(operation > 3, "one from the log, and several contents");
+            return;
+        }
+    }
 }
 
 #[test]

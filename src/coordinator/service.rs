@@ -112,6 +112,7 @@ impl Coordinator {
             coordinator.prepare(&slot).map_err(|what| StartError::Broken { federation: id, what })?;
             slots.insert(id, slot);
         }
+        coordinator.discard_uploads_of_others(&slots);
         for hash in coordinator.blobs.list()? {
             if !needed.contains(&hash) {
                 coordinator.blobs.delete(hash)?;
@@ -178,6 +179,9 @@ impl Coordinator {
     /// The [`Refusal`] when it has no effect.
     pub fn send(&self, slot: &Slot, message: &Message) -> Result<Reason, Refusal> {
         let _turn = slot.turn();
+        if slot.is_deleted() {
+            return Err(Reason::FederationUnknown.into());
+        }
         let before = {
             let state = slot.state();
             (state.phase, state.optimizer)
@@ -195,6 +199,35 @@ impl Coordinator {
             self.work.notify_one();
         }
         Ok(reason)
+    }
+
+    /// Deletes a finished federation: first from the log, then from memory, then its contents. What a crash leaves of them goes at
+    /// the next start.
+    ///
+    /// # Errors
+    /// The [`Refusal`] when it goes on, or the log cannot be written; everything is still there then.
+    pub fn delete(&self, slot: &Slot) -> Result<(), Refusal> {
+        let _turn = slot.turn();
+        if slot.is_deleted() {
+            return Err(Reason::FederationUnknown.into());
+        }
+        let needed: Vec<Hash> = {
+            let state = slot.state();
+            if !matches!(state.phase, Phase::Finished(_)) {
+                return Err(Reason::NotFinished.into());
+            }
+            state.needed().collect()
+        };
+        self.log.remove(slot.id).map_err(|error| {
+            tracing::error!(federation = %slot.id, %error, "the log failed");
+            Refusal::from(Reason::StorageFailed)
+        })?;
+        slot.set_deleted();
+        self.federations.write().unwrap_or_else(PoisonError::into_inner).remove(&slot.id);
+        tracing::info!(target: "audit", federation = %slot.id, "deleted");
+        self.delete_unneeded(needed);
+        uploads::discard(&self.blobs.upload(slot.id, ""));
+        Ok(())
     }
 
     /// Decides, stores, applies; the caller holds the turn. Also says whether anything changed.
@@ -317,6 +350,18 @@ impl Coordinator {
         for entry in entries.flatten() {
             let name = entry.file_name();
             if !current.as_ref().is_some_and(|current| name.to_string_lossy().starts_with(current)) {
+                uploads::discard(&entry.path());
+            }
+        }
+    }
+
+    /// Deletes what a chunk that came while its federation was being deleted has left.
+    fn discard_uploads_of_others(&self, known: &BTreeMap<FederationId, Arc<Slot>>) {
+        let folder = self.blobs.upload(FederationId([0; 8]), "");
+        let Some(Ok(entries)) = folder.parent().map(fs::read_dir) else { return };
+        for entry in entries.flatten() {
+            let id = entry.file_name().to_str().and_then(|name| name.parse::<FederationId>().ok());
+            if id.is_some_and(|id| !known.contains_key(&id)) {
                 uploads::discard(&entry.path());
             }
         }

@@ -1,6 +1,7 @@
 //! One federation in memory: its state, and what is remembered of it beside the log.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Slot {
     pub id: FederationId,
     /// Held from a decision until what follows is stored and applied, so that decisions do not overtake each other.
     turn: Mutex<()>,
+    /// Changes in somebody's turn only: whoever found it before comes too late.
+    deleted: AtomicBool,
     /// Never held while the disk is waited for: whoever only looks does not wait either.
     state: Mutex<Federation>,
     attendance: Mutex<Option<(Duration, Attendance)>>,
@@ -69,6 +72,7 @@ impl Slot {
         Arc::new(Self {
             id: state.id,
             turn: Mutex::default(),
+            deleted: AtomicBool::new(false),
             state: Mutex::new(state),
             attendance: Mutex::default(),
             plan: OnceLock::new(),
@@ -81,6 +85,15 @@ impl Slot {
     /// Whoever decides waits for it first.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         lock(&self.turn)
+    }
+
+    /// Whether the federation is gone from the log.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_deleted(&self) {
+        self.deleted.store(true, Ordering::Relaxed);
     }
 
     pub fn state(&self) -> MutexGuard<'_, Federation> {

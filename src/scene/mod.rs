@@ -38,7 +38,7 @@ pub use open::open;
 pub use source::FileSource;
 pub use source::{MemorySource, SharedSource, Source, SourceError, check_range};
 pub use statistics::{BandStatistics, Statistics, is_valid, mean, scan, value};
-pub use teaching::{TEACHING_CLASSES, TeachingScene};
+pub use teaching::{TEACHING_CLASSES, TEACHING_RANGE_NM, TeachingScene};
 
 /// The file formats that can be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,7 +23,7 @@ use crate::labels::{Class, LabelMap};
 const SIDE: usize = 128;
 const BANDS: usize = 120;
 /// Band centres of the first and the last band.
-const RANGE_NM: (f64, f64) = (380.0, 2450.0);
+pub const TEACHING_RANGE_NM: (f64, f64) = (380.0, 2450.0);
 /// Windows in which water vapour lets no light through.
 const OPAQUE_NM: [(f64, f64); 2] = [(1350.0, 1420.0), (1800.0, 1950.0)];
 
@@ -76,8 +76,11 @@ pub fn generate(seed: u64) -> (TeachingScene, LabelMap) {
 impl TeachingScene {
     /// Makes the scene of a seed: the same seed, the same scene. Takes about half a second and 4 MB.
     pub fn new(seed: u64) -> Self {
-        let wavelengths: Vec<f64> =
-            (0..BANDS).map(|band| RANGE_NM.0 + (RANGE_NM.1 - RANGE_NM.0) * band as f64 / (BANDS - 1) as f64).collect();
+        let wavelengths: Vec<f64> = (0..BANDS)
+            .map(|band| {
+                TEACHING_RANGE_NM.0 + (TEACHING_RANGE_NM.1 - TEACHING_RANGE_NM.0) * band as f64 / (BANDS - 1) as f64
+            })
+            .collect();
         let opaque = |nm: f64| OPAQUE_NM.iter().any(|(from, to)| (*from..=*to).contains(&nm));
         let good_bands: Vec<bool> = wavelengths.iter().map(|nm| !opaque(*nm)).collect();
         let (samples, truth) = observe(seed, &Ground::new(seed), &wavelengths, &good_bands);
@@ -158,7 +161,7 @@ mod tests {
     }
 
     fn band(nm: f64) -> usize {
-        ((nm - RANGE_NM.0) / (RANGE_NM.1 - RANGE_NM.0) * (BANDS - 1) as f64).round() as usize
+        ((nm - TEACHING_RANGE_NM.0) / (TEACHING_RANGE_NM.1 - TEACHING_RANGE_NM.0) * (BANDS - 1) as f64).round() as usize
     }
 
     #[test]

@@ -169,3 +169,46 @@ fn a_host_pauses_resumes_and_finishes() {
     assert_eq!(host("/start"), "finished");
     assert_eq!(join(renewed["invite_token"].as_str().unwrap()), "finished");
 }
+
+#[test]
+fn a_finished_federation_is_deleted_and_others_stay() {
+    let mut coordinator = Coordinator::open();
+    let address = coordinator.address;
+    let create = || Federation::create(&coordinator, &small_model(), without_statistics);
+    let (gone, stays) = (create(), create());
+    let labs: Vec<Lab> = (0..3).map(|number| gone.join(address, number)).collect();
+    let member = again(&labs[0]);
+    let delete = |federation: &Federation, token: &str| {
+        let answer = ask(address, "DELETE", &federation.path(""), token, b"").unwrap();
+        (answer.status, answer.reason())
+    };
+    assert_eq!(delete(&gone, ADMIN), (409, "not_finished".into()));
+    run_all(address, labs);
+    assert_eq!(delete(&gone, &gone.invite), (403, "token_not_allowed".into()));
+    assert_eq!(delete(&gone, &member.token), (403, "token_not_allowed".into()));
+    let model = gone.state(address)["model"].as_str().unwrap().to_owned();
+    assert!(member.fetch(address, &model).is_ok());
+    assert_eq!(delete(&gone, ADMIN), (200, "done".into()));
+    assert_eq!(delete(&gone, ADMIN), (404, "federation_unknown".into()));
+    assert_eq!(member.ask(address, "GET", "/state", b"").unwrap().reason(), "token_wrong");
+    assert!(member.fetch(address, &model).is_err());
+    let listed = |address| {
+        let list = ask(address, "GET", "/federations", ADMIN, b"").unwrap().json();
+        list.as_array().unwrap().iter().map(|view| view["federation"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(address), [stays.id.as_str()]);
+    // The beginning is that of the other one, too; nothing else is left, nor does anything come back.
+    let blobs = || -> usize {
+        let folders = std::fs::read_dir(coordinator.data().join("blobs")).unwrap();
+        folders.map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count()).sum()
+    };
+    wait_for("tidiness", || (blobs() == 1).then_some(()));
+    assert!(!coordinator.data().join("uploads").join(&gone.id).exists());
+    coordinator.kill();
+    coordinator.spawn();
+    let address = coordinator.address;
+    assert_eq!(listed(address), [stays.id.as_str()]);
+    let labs: Vec<Lab> = (0..3).map(|number| stays.join(address, number)).collect();
+    run_all(address, labs);
+    assert_eq!(stays.state(address)["why"], "rounds_done");
+}

@@ -181,7 +181,7 @@ pub fn take_part(store: Store) {
         };
         let (classes, compare) = (federate.mapping.get_untracked(), federate.compare.get_untracked());
         note(Some(&Noted { link: invitation.link(), mapping: classes.clone(), compare }));
-        let job = FederateJob { invitation, split, classes, compare };
+        let job = FederateJob { invitation, split, classes, compare, simulated: false };
         loop {
             match link::federate(Command::Federate(Box::new(job.clone()))).await {
                 Loading::Done if federate.end.with_untracked(Option::is_none) => return end(store, Part::Left, None),

@@ -8,9 +8,9 @@ use leptos::task::spawn_local;
 use serde::{Deserialize, Serialize};
 
 use crate::app::acts::federate::{ask, read};
-use crate::app::acts::take_away;
+use crate::app::acts::{neighbours, take_away};
 use crate::app::link;
-use crate::app::plain::host::{Draft, definition, network};
+use crate::app::plain::host::{definition, network};
 use crate::app::state::{Hosted, Store};
 use crate::engine::message::{Command, CoordinatorAct, Event, Invitation, Place};
 use crate::federation::protocol::{Answer, BlobRef, Created, FederationId, FederationView, Phase, RoundView};
@@ -61,22 +61,9 @@ fn host(store: Store, server: String, federation: FederationId, admin: String, i
     }
     let place = Place { server: server.clone(), federation, token: admin };
     let invitation = Invitation { server, federation, token: invite };
+    neighbours::clear(store);
     store.federate.hosted.set(Some(Hosted { place, invitation }));
     watch(store);
-}
-
-/// What stands in the fields.
-fn draft(store: Store) -> Draft {
-    let federate = store.federate;
-    Draft {
-        title: federate.title.get_untracked(),
-        rounds: federate.planned_rounds.get_untracked(),
-        epochs: federate.epochs.get_untracked(),
-        min_clients: federate.min_clients.get_untracked(),
-        round_minutes: federate.round_minutes.get_untracked(),
-        lambda: federate.lambda.get_untracked(),
-        proximal: federate.proximal.get_untracked(),
-    }
 }
 
 /// What has to be there before one can create a federation.
@@ -119,7 +106,7 @@ async fn create_now(store: Store) -> Result<(), String> {
         _ => return Err("The engine made no model; reload the page.".into()),
     };
     let weights = BlobRef { sha256, bytes: bytes.len() as u64 };
-    let definition = definition(&draft(store), &info, &classes, &network, weights)?;
+    let definition = definition(&store.federate.draft.get_untracked(), &info, &classes, &network, weights)?;
     let json = serde_json::to_string(&definition).map_err(|error| error.to_string())?;
     let (server, admin) = (own_server(), store.federate.admin_token.get_untracked().trim().to_owned());
     let created: Created = read(&ask(&server, &admin, CoordinatorAct::Post(Some(json)), "/federations".into()).await?)?;
@@ -177,9 +164,26 @@ pub fn tell(store: Store, what: &'static str) {
     });
 }
 
+/// Deletes what is hosted from the coordinator; it has finished.
+pub fn delete(store: Store) {
+    let Some(hosted) = store.federate.hosted.get_untracked() else { return };
+    spawn_local(async move {
+        let Place { server, federation, token } = hosted.place;
+        let answer = ask(&server, &token, CoordinatorAct::Delete, format!("/federations/{federation}")).await;
+        match answer.and_then(|answer| read::<Answer>(&answer)) {
+            Ok(_) => {
+                forget(store);
+                store.tell("The federation was deleted from the coordinator.");
+            }
+            Err(sentence) => store.fail(sentence),
+        }
+    });
+}
+
 /// Forgets here what is hosted; the federation goes on.
 pub fn forget(store: Store) {
     WATCH.set(WATCH.get() + 1);
+    neighbours::stop(store);
     if let Some(storage) = storage() {
         drop(storage.remove_item(KEY));
     }

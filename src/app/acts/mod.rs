@@ -8,6 +8,7 @@ pub mod job;
 pub mod keep;
 pub mod labels;
 pub mod model;
+pub mod neighbours;
 pub mod recover;
 pub mod scene;
 pub mod split;

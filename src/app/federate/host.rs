@@ -3,11 +3,15 @@
 use leptos::prelude::*;
 use qrcodegen::{QrCode, QrCodeEcc};
 
-use crate::app::acts::host;
-use crate::app::field::NumberField;
-use crate::app::plain::federate::{algorithm, round};
+use super::live::{Others, counts};
+use super::neighbours::Neighbours;
+use super::plan::Plan;
+use super::plots::Accuracy;
+use crate::app::acts::{federate as act_federate, host};
+use crate::app::dialog::Dialog;
+use crate::app::plain::federate::{accuracies, algorithm, round};
 use crate::app::plain::number;
-use crate::app::state::Store;
+use crate::app::state::{Part, Side, Store};
 use crate::federation::protocol::{Phase, Spread};
 
 #[component]
@@ -15,27 +19,7 @@ pub fn Host(store: Store) -> impl IntoView {
     let federate = store.federate;
     view! {
         <Show when=move || federate.hosted.with(Option::is_none) fallback=move || view! { <Running store /> }>
-            <label class="federate-link">
-                <span>"Title"</span>
-                <input
-                    type="text"
-                    maxlength="120"
-                    data-testid="host-title"
-                    prop:value=move || federate.title.get()
-                    on:change=move |event| federate.title.set(event_target_value(&event))
-                />
-            </label>
-            <label class="federate-link">
-                <span>"Admin token of this coordinator"</span>
-                <input
-                    type="password"
-                    autocomplete="off"
-                    data-testid="host-token"
-                    prop:value=move || federate.admin_token.get()
-                    on:input=move |event| federate.admin_token.set(event_target_value(&event))
-                />
-            </label>
-            <Numbers store />
+            <Plan store />
             <button
                 class="button primary wide-button"
                 data-testid="host-create"
@@ -53,31 +37,6 @@ pub fn Host(store: Store) -> impl IntoView {
                 }}
             </p>
         </Show>
-    }
-    .into_any()
-}
-
-#[component]
-fn Numbers(store: Store) -> impl IntoView {
-    let federate = store.federate;
-    view! {
-        <div class="fields">
-            <NumberField label="rounds" testid="host-rounds" min=1.0 max=10_000.0
-                get=move || f64::from(federate.planned_rounds.get()) set=move |value| federate.planned_rounds.set(value as u32) />
-            <NumberField label="local epochs" testid="host-epochs" min=1.0 max=10_000.0
-                get=move || f64::from(federate.epochs.get()) set=move |value| federate.epochs.set(value as u32) />
-            <NumberField label="clients, at least" testid="host-min-clients" min=1.0 max=1000.0
-                get=move || f64::from(federate.min_clients.get()) set=move |value| federate.min_clients.set(value as u32) />
-            <NumberField label="deadline" unit="min" testid="host-minutes" min=0.1 max=10_000.0 step="any"
-                help="A round waits no longer for stragglers, once enough have answered"
-                get=move || federate.round_minutes.get() set=move |value| federate.round_minutes.set(value) />
-            <NumberField label="scope alignment λ" testid="host-lambda" min=0.0 max=1_000_000.0 step="any"
-                help="How strongly layers are pulled to the common scopes; 0 = not at all"
-                get=move || federate.lambda.get() set=move |value| federate.lambda.set(value) />
-            <NumberField label="proximal μ" testid="host-proximal" min=0.0 max=1_000_000.0 step="any"
-                help="FedProx: keeps clients near the common model; 0 = FedAvg"
-                get=move || federate.proximal.get() set=move |value| federate.proximal.set(value) />
-        </div>
     }
     .into_any()
 }
@@ -112,7 +71,7 @@ fn Running(store: Store) -> impl IntoView {
         }
         .into_any()
     };
-    let copied = RwSignal::new(false);
+    let (copied, asking) = (RwSignal::new(false), RwSignal::new(false));
     view! {
         <label class="federate-link">
             <span>"Invitation: pass it on"</span>
@@ -130,6 +89,18 @@ fn Running(store: Store) -> impl IntoView {
                 {move || if copied.get() { "Copied" } else { "Copy the link" }}
             </button>
             <span class="quiet">"Whoever has it can take part."</span>
+            <button
+                class="link"
+                data-testid="host-take-part"
+                disabled=move || federate.part.get() == Part::Running
+                on:click=move |_| {
+                    federate.link.set(link());
+                    act_federate::look(store);
+                    federate.side.set(Side::Join);
+                }
+            >
+                "Take part with this tab's scene"
+            </button>
         </div>
         {move || {
             code(&link()).map(|(size, path)| {
@@ -158,6 +129,39 @@ fn Running(store: Store) -> impl IntoView {
                 "Host another"
             </button>
         </div>
+        <Show when=move || phase() == Some(Phase::Finished)>
+            <div class="row">
+                <button class="button small" data-testid="host-delete" on:click=move |_| asking.set(true)>
+                    "Delete the federation"
+                </button>
+            </div>
+        </Show>
+        <Dialog
+            open=asking
+            close=Callback::new(move |()| asking.set(false))
+            class="dialog"
+            testid="host-delete-dialog"
+            label="Delete the federation"
+            button="Keep it"
+            button_id="host-delete-no"
+        >
+            <h2>"Delete this federation?"</h2>
+            <p>
+                "Its history, its models and all tokens are deleted from the coordinator, for everybody and for good. Save the model \
+                 and the history first if you want to keep them."
+            </p>
+            <button
+                class="button small"
+                data-testid="host-delete-yes"
+                on:click=move |_| {
+                    asking.set(false);
+                    host::delete(store);
+                }
+            >
+                "Delete it"
+            </button>
+        </Dialog>
+        <Neighbours store />
     }
     .into_any()
 }
@@ -184,6 +188,7 @@ fn spread(spread: Option<Spread>) -> String {
 #[component]
 pub fn Watch(store: Store) -> impl IntoView {
     let federate = store.federate;
+    let curve = Signal::derive(move || federate.hosted_rounds.with(|rounds| accuracies(rounds)));
     let rows = move || {
         federate
             .hosted_rounds
@@ -212,15 +217,17 @@ pub fn Watch(store: Store) -> impl IntoView {
                     view! {
                         <header class="federate-head">
                             <h1 data-testid="host-round">{round(state)}</h1>
-                            <span class="quiet figure" data-testid="host-counts">
-                                {format!("{} joined, {} present, {} answered", state.clients, state.present, state.accepted)}
-                            </span>
                             <span class="unseen" data-testid="host-phase">{serde_json::to_string(&state.phase).unwrap_or_default()}</span>
                         </header>
+                        {state.why.map(|why| view! { <p data-testid="host-why">{why.sentence()}</p> })}
                         <p class="quiet">{format!("{}: {}", view.definition.title, algorithm(&view.definition))}</p>
                     }
                 })
             }}
+            <Others counts=move || federate.hosted_view.with(|view| view.as_ref().map(|view| counts(&view.state))) testid="host" />
+            <div class="federate-plots">
+                <Accuracy points=curve testid="host-accuracy" />
+            </div>
             <table class="federate-rounds" data-testid="host-table">
                 <thead>
                     <tr>

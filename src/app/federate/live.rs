@@ -4,10 +4,11 @@ use gloo_timers::callback::Interval;
 use leptos::prelude::*;
 
 use super::plots;
-use crate::app::plain::federate::{doing, round};
+use crate::app::plain::federate::{accuracies, doing, round};
 use crate::app::plain::number;
 use crate::app::state::Store;
 use crate::engine::message::{LocalPhase, Traffic};
+use crate::federation::protocol::StateView;
 
 /// More dots than these are a number.
 const DOTS_MAX: u32 = 60;
@@ -35,6 +36,9 @@ pub fn Live(store: Store) -> impl IntoView {
     };
     let local = move || part.progress.with(|progress| progress.as_ref().map(|progress| progress.local));
     let share = move || local().filter(|local| local.total > 0).map(|local| local.done as f64 / local.total as f64);
+    let curve = Signal::derive(move || {
+        part.rounds.with(|rounds| rounds.as_ref().map(|rounds| accuracies(&rounds.rounds)).unwrap_or_default())
+    });
     let words = move || part.progress.with(|progress| progress.as_ref().map_or_else(|| "joining".to_owned(), doing));
     view! {
         <header class="federate-head">
@@ -52,6 +56,7 @@ pub fn Live(store: Store) -> impl IntoView {
                 }}
             </span>
         </p>
+        {move || state().and_then(|state| state.why).map(|why| view! { <p class="quiet" data-testid="federate-why">{why.sentence()}</p> })}
         <Show when=move || local().is_some_and(|local| local.phase != LocalPhase::Idle)>
             <progress max="1" value=share aria-label="Your own progress" data-testid="federate-progress"></progress>
             <p class="quiet figure" data-testid="federate-local">
@@ -68,9 +73,9 @@ pub fn Live(store: Store) -> impl IntoView {
                 .with(|progress| progress.as_ref().and_then(|progress| progress.trouble.clone()))
                 .map(|trouble| view! { <p class="federate-problem" data-testid="federate-trouble">{trouble}</p> })
         }}
-        <Others store />
+        <Others counts=move || state().map(|state| counts(&state)) testid="federate" />
         <div class="federate-plots">
-            <plots::Accuracy store />
+            <plots::Accuracy points=curve testid="federate-accuracy" />
             <plots::Scopes store />
             <plots::Divergence store />
         </div>
@@ -79,13 +84,17 @@ pub fn Live(store: Store) -> impl IntoView {
     .into_any()
 }
 
+/// Who has answered, is present, has joined.
+pub fn counts(state: &StateView) -> (u32, u32, u32) {
+    (state.accepted, state.present, state.clients)
+}
+
 /// The clients of the round as anonymous dots: filled once they have answered.
 #[component]
-fn Others(store: Store) -> impl IntoView {
-    let counts = move || {
-        let state = store.federate.progress.with(|progress| progress.as_ref()?.state.clone())?;
-        Some((state.accepted, state.present, state.clients))
-    };
+pub fn Others<F>(counts: F, testid: &'static str) -> impl IntoView
+where
+    F: Fn() -> Option<(u32, u32, u32)> + Copy + Send + Sync + 'static,
+{
     let dots = move || {
         let (accepted, present, clients) = counts()?;
         (clients <= DOTS_MAX).then(|| {
@@ -104,9 +113,9 @@ fn Others(store: Store) -> impl IntoView {
         })
     };
     view! {
-        <div class="federate-others" data-testid="federate-others">
+        <div class="federate-others" data-testid=format!("{testid}-others")>
             <span class="dots" aria-hidden="true">{dots}</span>
-            <span class="quiet figure" data-testid="federate-counts">
+            <span class="quiet figure" data-testid=format!("{testid}-counts")>
                 {move || counts().map(|(accepted, present, clients)| format!("{accepted} answered, {present} present, {clients} joined"))}
             </span>
         </div>

@@ -4,6 +4,8 @@ mod end;
 mod host;
 mod join;
 mod live;
+mod neighbours;
+mod plan;
 mod plots;
 
 use leptos::prelude::*;

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::app::plain::axis::{Axis, extent, path};
-use crate::app::plain::federate::{LayerScopes, accuracies, divergences, scopes};
+use crate::app::plain::federate::{LayerScopes, divergences, scopes};
 use crate::app::plain::number;
 use crate::app::state::Store;
 use crate::scope::Target;
@@ -17,14 +17,12 @@ const BOTTOM: f64 = 160.0;
 /// Points of a Gaussian.
 const POINTS: usize = 96;
 
-/// The common model's accuracy on everybody's held-out pixels; the band is one standard deviation between clients.
+/// The common model's accuracy on everybody's held-out pixels, as (round, mean, deviation); the band is one standard deviation
+/// between clients.
 #[component]
-pub fn Accuracy(store: Store) -> impl IntoView {
-    let points = move || {
-        store.federate.rounds.with(|rounds| rounds.as_ref().map(|rounds| accuracies(rounds)).unwrap_or_default())
-    };
+pub fn Accuracy(#[prop(into)] points: Signal<Vec<(u32, f64, f64)>>, testid: &'static str) -> impl IntoView {
     let drawing = move || {
-        let points = points();
+        let points = points.get();
         let (last, low) = (points.last()?.0, points.iter().map(|point| point.1 - point.2).fold(1.0, f64::min));
         let x = Axis::new(0.0, f64::from(last.max(1)), LEFT, RIGHT);
         let y = Axis::new((low * 10.0).floor().max(0.0) / 10.0, 1.0, BOTTOM, TOP);
@@ -51,8 +49,10 @@ pub fn Accuracy(store: Store) -> impl IntoView {
         })
     };
     let latest = move || {
-        points().last().map(|&(round, mean, deviation)| {
-            format!("{} % ± {} after round {round}", number::percent(mean), number::percent(deviation))
+        points.with(|points| {
+            points.last().map(|&(round, mean, deviation)| {
+                format!("{} % ± {} after round {round}", number::percent(mean), number::percent(deviation))
+            })
         })
     };
     view! {
@@ -60,13 +60,13 @@ pub fn Accuracy(store: Store) -> impl IntoView {
             <h2>"The common model"</h2>
             <svg
                 viewBox=format!("0 0 {WIDTH} {HEIGHT}")
-                data-testid="federate-accuracy"
+                data-testid=testid
                 role="img"
                 aria-label="Overall accuracy of the common model after each round"
             >
                 {drawing}
             </svg>
-            <p class="quiet figure" data-testid="federate-accuracy-value">
+            <p class="quiet figure" data-testid=format!("{testid}-value")>
                 {move || latest().unwrap_or_else(|| "no figures yet".into())}
             </p>
         </section>

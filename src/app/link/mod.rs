@@ -4,15 +4,17 @@
 //! Replies find their request by number; what belongs to the running job goes to [`acts::job`], whoever asked for it, and what
 //! belongs to weights that are being loaded goes to [`acts::weights`].
 
+mod further;
+mod letters;
 mod spawn;
 
+pub use further::{Further, Said};
 pub use spawn::text;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 use futures_channel::oneshot;
-use js_sys::{Array, Object, Reflect, Uint8Array};
 use leptos::prelude::*;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -21,6 +23,7 @@ use web_sys::{ErrorEvent, File, MessageEvent, Worker};
 use crate::app::acts;
 use crate::app::state::{EngineState, Store};
 use crate::engine::message::{Command, Event, Failure, Reply, Request, RequestId};
+use letters::Heard;
 
 /// What waits for a reply.
 enum Waiting {
@@ -146,24 +149,17 @@ fn listen(worker: &Worker, generation: u32, lock: String, store: Store) {
         if !is_current(generation) {
             return;
         }
-        let data = message.data();
-        if let Some(bytes) = data.dyn_ref::<Uint8Array>() {
-            match postcard::from_bytes::<Reply>(&bytes.to_vec()) {
-                Ok(reply) => receive(reply, store),
-                Err(error) => store.fail(format!(
-                    "Page and engine are of different versions ({error}); reload the page with Shift held down."
-                )),
-            }
-        } else if let Some(bytes) = field(&data, "outOfMemory").as_f64() {
-            acts::recover::out_of_memory(store, acts::recover::heap_full(bytes as u64));
-        } else if let Some(reason) = field(&data, "fatal").as_string() {
-            acts::recover::engine_gone(store, reason);
-        } else if field(&data, "locked").as_bool() == Some(true) {
-            spawn::when_released(&lock, move || {
+        match letters::read(&message.data()) {
+            Some(Heard::Reply(reply)) => receive(reply, store),
+            Some(Heard::Unreadable(sentence)) => store.fail(sentence),
+            Some(Heard::HeapFull(bytes)) => acts::recover::out_of_memory(store, acts::recover::heap_full(bytes)),
+            Some(Heard::Fatal(reason)) => acts::recover::engine_gone(store, reason),
+            Some(Heard::Locked(true)) => spawn::when_released(&lock, move || {
                 if is_current(generation) {
                     acts::recover::engine_gone(store, "its worker ended".into());
                 }
-            });
+            }),
+            Some(Heard::Locked(false)) | None => {}
         }
     });
     let on_error = Closure::<dyn FnMut(ErrorEvent)>::new(move |event: ErrorEvent| {
@@ -178,10 +174,6 @@ fn listen(worker: &Worker, generation: u32, lock: String, store: Store) {
     // They live as long as the worker may speak; a handful of restarts is all that can leak.
     on_message.forget();
     on_error.forget();
-}
-
-fn field(object: &JsValue, key: &str) -> JsValue {
-    Reflect::get(object, &key.into()).unwrap_or(JsValue::UNDEFINED)
 }
 
 fn receive(reply: Reply, store: Store) {
@@ -371,18 +363,9 @@ fn send(command: Command, files: &[File], waiting: Option<Waiting>, ahead: bool)
 }
 
 fn post(bytes: &[u8], files: &[File]) {
-    let array = Uint8Array::from(bytes);
-    let transfer = Array::of1(&array.buffer());
-    let message = Object::new();
-    // Setting a property of a fresh plain object cannot fail.
-    let _ = Reflect::set(&message, &"bytes".into(), &array);
-    if !files.is_empty() {
-        let _ = Reflect::set(&message, &"files".into(), &files.iter().collect::<Array>());
-    }
     LINK.with_borrow(|link| {
         if let Some(worker) = &link.worker {
-            // A worker that is gone reports itself by its lock.
-            let _ = worker.post_message_with_transfer(&message, &transfer);
+            letters::post(worker, bytes, files);
         }
     });
 }

@@ -4,7 +4,7 @@ use crate::app::plain::number;
 use crate::engine::message::{FederationProgress, FederationRounds, LocalPhase, Stage};
 use crate::federation::protocol::{
     BandStatistics, Binding, Class as TheirClass, ClientId, Definition, Encoding, FederationId, Hash, LocalWork, Phase,
-    ServerOptimizer, StateView,
+    Robust, RoundView, ServerOptimizer, StateView,
 };
 use crate::labels::Class;
 use crate::scope::{Target, kl};
@@ -62,20 +62,28 @@ pub fn same_names(own: &[Class], theirs: &[TheirClass]) -> Vec<u8> {
 /// The algorithm in words: "FedAvg, proximal term 0.01, weight scopes aligned with λ = 0.1".
 pub fn algorithm(definition: &Definition) -> String {
     let algorithm = &definition.algorithm;
-    let mut words = vec![
-        match algorithm.server {
-            ServerOptimizer::FedAvg => "FedAvg",
-            ServerOptimizer::FedAvgM { .. } => "FedAvgM",
-            ServerOptimizer::FedAdam { .. } => "FedAdam",
-            ServerOptimizer::FedYogi { .. } => "FedYogi",
+    let short = number::short;
+    let mut words = vec![match algorithm.server {
+        ServerOptimizer::FedAvg => "FedAvg".to_owned(),
+        ServerOptimizer::FedAvgM { rate, momentum } => {
+            format!("FedAvgM (rate {}, momentum {})", short(rate), short(momentum))
         }
-        .to_owned(),
-    ];
+        ServerOptimizer::FedAdam { rate, .. } => format!("FedAdam (rate {})", short(rate)),
+        ServerOptimizer::FedYogi { rate, .. } => format!("FedYogi (rate {})", short(rate)),
+    }];
+    match algorithm.robust {
+        Robust::Mean => {}
+        Robust::TrimmedMean { trim } => words.push(format!("trimmed mean ({} at either end)", short(trim))),
+        Robust::Median => words.push("median".to_owned()),
+    }
+    if let Some(norm) = algorithm.clip_norm {
+        words.push(format!("updates clipped to norm {}", short(norm)));
+    }
     if algorithm.proximal > 0.0 {
-        words.push(format!("proximal term {}", number::short(algorithm.proximal)));
+        words.push(format!("proximal term {}", short(algorithm.proximal)));
     }
     words.push(match algorithm.wsa {
-        Some(wsa) => format!("weight scopes aligned with λ = {}", number::short(wsa.lambda)),
+        Some(wsa) => format!("weight scopes aligned with λ = {}", short(wsa.lambda)),
         None => "weight scopes shown but not aligned".to_owned(),
     });
     words.join(", ")
@@ -95,7 +103,7 @@ pub fn doing(progress: &FederationProgress) -> String {
     let of = |what: &str| format!("{what} {} of {}", local.done, local.total);
     match local.phase {
         LocalPhase::Preparing => return of("reading the scene, part"),
-        LocalPhase::Evaluating => return "measuring the common model on your held-out pixels".into(),
+        LocalPhase::Evaluating => return "measuring the common model on held-out pixels".into(),
         LocalPhase::Training => return of("training, epoch"),
         LocalPhase::TrainingAlone => return of("training a model of this scene alone to compare, epoch"),
         LocalPhase::Mapping => return of("mapping, tile"),
@@ -117,7 +125,7 @@ pub fn doing(progress: &FederationProgress) -> String {
         Stage::Evaluating => "measuring".into(),
         Stage::Uploading { done, total } => format!("sending, {} of {}", number::bytes(done), number::bytes(total)),
         Stage::Submitted => "sent; the others are still at it".into(),
-        Stage::SittingOut => "this round goes on without this tab".into(),
+        Stage::SittingOut => "sitting this round out".into(),
         Stage::Reconnecting => "waiting for the connection".into(),
         Stage::Finished => "the federation is over".into(),
         Stage::Left => "left".into(),
@@ -174,17 +182,16 @@ pub fn scopes(rounds: &FederationRounds, layer: &str, number: u32) -> LayerScope
 
 /// The accuracy of the common model over rounds, as its clients report it: round, mean, deviation (0..=1). Round r is the model
 /// that came out of it; 0 is the beginning.
-pub fn accuracies(rounds: &FederationRounds) -> Vec<(u32, f64, f64)> {
+pub fn accuracies(rounds: &[RoundView]) -> Vec<(u32, f64, f64)> {
     let of = |spread: Option<crate::federation::protocol::Spread>| spread.map(|spread| (spread.mean, spread.deviation));
     let mut points: Vec<(u32, f64, f64)> = rounds
-        .rounds
         .iter()
         .filter_map(|round| {
             let (mean, deviation) = of(round.evaluation.overall_accuracy)?;
             Some((round.round - 1, mean, deviation))
         })
         .collect();
-    if let Some(last) = rounds.rounds.iter().max_by_key(|round| round.round)
+    if let Some(last) = rounds.iter().max_by_key(|round| round.round)
         && let Some((mean, deviation)) = of(last.result_evaluation.overall_accuracy)
     {
         points.push((last.round, mean, deviation));
@@ -199,7 +206,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::federation::protocol::{Evaluation, LayerTarget, RoundView, Spread};
+    use crate::federation::protocol::{Evaluation, LayerTarget, Spread};
 
     fn definition() -> Definition {
         let document = include_str!("../../../docs/federation.md");
@@ -233,6 +240,13 @@ mod tests {
     fn words_for_people() {
         assert_eq!(algorithm(&definition()), "FedAvg, proximal term 0.01, weight scopes aligned with λ = 0.1");
         assert_eq!(local_work(&definition()), "5 epochs a round");
+        let mut other = definition();
+        other.algorithm.server = ServerOptimizer::FedAvgM { rate: 1.0, momentum: 0.9 };
+        (other.algorithm.robust, other.algorithm.clip_norm) = (Robust::TrimmedMean { trim: 0.1 }, Some(5.0));
+        let words = algorithm(&other);
+        for part in ["FedAvgM (rate 1, momentum 0.9)", "trimmed mean (0.1 at either end)", "clipped to norm 5"] {
+            assert!(words.contains(part), "{words}");
+        }
     }
 
     fn view(round: u32, mean: f64, accuracy: Option<f64>) -> RoundView {
@@ -260,6 +274,6 @@ mod tests {
         assert_eq!(scopes(&rounds, "w", 1), LayerScopes { own: target(1.0), target: target(0.0), fused: target(2.0) });
         assert_eq!(scopes(&rounds, "w", 3), LayerScopes { own: target(3.0), target: target(3.0), fused: None });
         assert_eq!(scopes(&rounds, "other", 1), LayerScopes::default());
-        assert_eq!(accuracies(&rounds), [(0, 0.3, 0.1), (2, 0.5, 0.1), (3, 0.5, 0.1)]);
+        assert_eq!(accuracies(&rounds.rounds), [(0, 0.3, 0.1), (2, 0.5, 0.1), (3, 0.5, 0.1)]);
     }
 }

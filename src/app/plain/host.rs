@@ -1,32 +1,18 @@
 //! A federation as a host plans it: from the open scene and a few numbers to the definition.
 
+use super::draft::Draft;
 use crate::federation::protocol::{
-    Algorithm, BlobRef, Class as TheirClass, Deadlines, Definition, Encoding, Input, Limits, LocalWork, Model, Privacy,
-    Quorum, Robust, ServerOptimizer, Start, Trainable, VERSION, Wsa, WsaSchedule,
+    BlobRef, Class as TheirClass, Deadlines, Definition, Encoding, Input, Limits, LocalWork, Model, Privacy, Quorum,
+    Start, Trainable, VERSION,
 };
 use crate::labels::Class;
 use crate::scene::SceneInfo;
-use crate::scope::Fusion;
 use crate::train::{ModelSize, SharedNetwork, TrainConfig};
 
 /// Longest side of the common network's input: one matrix of the spectral encoder grows with its area.
 const TILE_MAX: usize = 96;
 /// More bands are thinned out evenly.
 const BANDS_MAX: usize = 512;
-
-/// What a host chooses.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Draft {
-    pub title: String,
-    pub rounds: u32,
-    pub epochs: u32,
-    pub min_clients: u32,
-    pub round_minutes: f64,
-    /// λ of weight scope alignment; 0 turns it off.
-    pub lambda: f64,
-    /// μ of FedProx.
-    pub proximal: f64,
-}
 
 /// The wavelengths of the usable bands, rising; bands of a scene that does not tell them are numbered.
 pub fn grid(info: &SceneInfo) -> Vec<f64> {
@@ -67,7 +53,6 @@ pub fn definition(
     weights: BlobRef,
 ) -> Result<Definition, String> {
     let size = if network.config.size == ModelSize::Tiny { "Tiny" } else { "Nano" };
-    let wsa = Wsa { lambda: draft.lambda, fusion: Fusion::MeanOfScopes, schedule: WsaSchedule::Constant };
     let definition = Definition {
         version: VERSION,
         title: draft.title.trim().to_owned(),
@@ -83,13 +68,7 @@ pub fn definition(
             .iter()
             .map(|class| TheirClass { name: class.name.clone(), colour: Some(class.color) })
             .collect(),
-        algorithm: Algorithm {
-            proximal: draft.proximal,
-            server: ServerOptimizer::FedAvg,
-            robust: Robust::Mean,
-            clip_norm: None,
-            wsa: (draft.lambda > 0.0).then_some(wsa),
-        },
+        algorithm: draft.algorithm(),
         local: LocalWork::Epochs(draft.epochs),
         encoding: Encoding::Int8,
         quorum: Quorum { min_clients: draft.min_clients, min_fraction: 0.5, max_clients: 1000 },
@@ -114,21 +93,10 @@ fn shareable(network: &SharedNetwork) -> crate::preprocess::FitOptions {
 
 #[cfg(test)]
 mod tests {
+    use super::super::draft::Combining;
     use super::*;
     use crate::federation::protocol::Hash;
     use crate::scene::{Cube, teaching};
-
-    fn draft() -> Draft {
-        Draft {
-            title: "Crops".into(),
-            rounds: 3,
-            epochs: 2,
-            min_clients: 2,
-            round_minutes: 5.0,
-            lambda: 0.1,
-            proximal: 0.0,
-        }
-    }
 
     #[test]
     fn a_scene_and_a_few_numbers_make_a_definition() {
@@ -137,13 +105,15 @@ mod tests {
         let network = network(info, &TrainConfig::default());
         assert_eq!(network.validate(), Ok(()));
         let weights = BlobRef { sha256: Hash([1; 32]), bytes: 1000 };
-        let made = definition(&draft(), info, &labels.classes, &network, weights).unwrap();
+        let made = definition(&Draft::default(), info, &labels.classes, &network, weights).unwrap();
         assert_eq!(made.check(), Ok(()));
         assert_eq!(made.classes.len(), labels.classes.len());
         let back: SharedNetwork = serde_json::from_value(made.model.settings).unwrap();
         assert_eq!(back, network);
-        let untitled = Draft { title: " ".into(), ..draft() };
+        let untitled = Draft { title: " ".into(), ..Draft::default() };
         assert!(definition(&untitled, info, &labels.classes, &network, weights).unwrap_err().contains("title"));
+        let trimmed = Draft { combining: Combining::TrimmedMean, trim: 0.5, ..Draft::default() };
+        assert!(definition(&trimmed, info, &labels.classes, &network, weights).unwrap_err().contains("trim"));
     }
 
     #[test]

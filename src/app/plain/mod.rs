@@ -3,8 +3,10 @@
 pub mod axis;
 pub mod bench_request;
 pub mod companions;
+pub mod draft;
 pub mod federate;
 pub mod host;
+pub mod neighbours;
 pub mod number;
 pub mod palette;
 pub mod presets;

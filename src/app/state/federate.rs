@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
+use crate::app::plain::draft::Draft;
+use crate::app::plain::neighbours::Line;
 use crate::engine::message::{FederationEnd, FederationProgress, FederationRounds, Invitation, Place};
 use crate::federation::protocol::{FederationView, RoundView};
 
@@ -75,17 +77,15 @@ pub struct Federate {
     pub round: RwSignal<Option<u32>>,
 
     pub admin_token: RwSignal<String>,
-    pub title: RwSignal<String>,
-    pub planned_rounds: RwSignal<u32>,
-    pub epochs: RwSignal<u32>,
-    pub min_clients: RwSignal<u32>,
-    pub round_minutes: RwSignal<f64>,
-    pub lambda: RwSignal<f64>,
-    pub proximal: RwSignal<f64>,
+    /// What stands in the fields of a new federation.
+    pub draft: RwSignal<Draft>,
     pub creating: RwSignal<bool>,
     pub hosted: RwSignal<Option<Hosted>>,
     pub hosted_view: RwSignal<Option<FederationView>>,
     pub hosted_rounds: RwSignal<Vec<RoundView>>,
+    /// Simulated neighbours of what is hosted, and how many are wanted.
+    pub neighbours: RwSignal<Vec<Line>>,
+    pub neighbours_wanted: RwSignal<usize>,
 }
 
 impl Federate {
@@ -108,17 +108,13 @@ impl Federate {
             layer: RwSignal::new(None),
             round: RwSignal::new(None),
             admin_token: RwSignal::new(String::new()),
-            title: RwSignal::new("Crops of several labs".to_owned()),
-            planned_rounds: RwSignal::new(10),
-            epochs: RwSignal::new(5),
-            min_clients: RwSignal::new(2),
-            round_minutes: RwSignal::new(30.0),
-            lambda: RwSignal::new(0.1),
-            proximal: RwSignal::new(0.0),
+            draft: RwSignal::new(Draft::default()),
             creating: RwSignal::new(false),
             hosted: RwSignal::new(None),
             hosted_view: RwSignal::new(None),
             hosted_rounds: RwSignal::new(Vec::new()),
+            neighbours: RwSignal::new(Vec::new()),
+            neighbours_wanted: RwSignal::new(2),
         }
     }
 }

@@ -18,6 +18,7 @@ const ENDPOINTS: &[(&str, &str, &[Role])] = &[
     ("POST", "/federations", ADMIN),
     ("GET", "/federations", ADMIN),
     ("GET", "/federations/{federation}", ALL),
+    ("DELETE", "/federations/{federation}", ADMIN),
     ("GET", "/federations/{federation}/state", ALL),
     ("GET", "/federations/{federation}/rounds/{round}", ALL),
     ("GET", "/federations/{federation}/history", ALL),
@@ -59,6 +60,7 @@ pub(super) enum Action {
     Create,
     List,
     View,
+    Delete,
     State,
     Round(u32),
     History,
@@ -118,7 +120,13 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Endpoint, Reason> {
                 Action::Create
             }
         }
-        [] => Action::View,
+        [] => {
+            if read {
+                Action::View
+            } else {
+                Action::Delete
+            }
+        }
         ["state"] => Action::State,
         ["history"] => Action::History,
         ["blobs", hash] => Action::Blob(hash.parse().map_err(|_| Reason::BlobUnknown)?),

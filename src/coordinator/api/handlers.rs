@@ -39,6 +39,11 @@ pub(super) async fn handle(
     match endpoint.action {
         Action::Create | Action::List => Err(Reason::PathUnknown.into()),
         Action::View => Ok(json(Reason::Done, &view(coordinator, &slot, client))),
+        Action::Delete => {
+            let deleting = coordinator.clone();
+            blocking(move || deleting.delete(&slot)).await?;
+            Ok(told(coordinator, Reason::Done))
+        }
         Action::State => Ok(json(Reason::Done, &slot.view(client, coordinator.now()))),
         Action::Round(number) => {
             let view = slot.state().round_view(number).ok_or(Reason::RoundUnknown)?;

@@ -1,6 +1,7 @@
 //! The machine alone: every outcome of its tables.
 
 use super::*;
+use crate::federation::protocol::Why;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -291,4 +292,53 @@ fn it_starts_by_itself_where_the_host_wants_that() {
     run.send(Message::Tick).unwrap();
     assert_eq!(run.federation.phase, Phase::Training { round: 1 });
     assert_eq!(run.send(Message::Statistics { client: client(1), blob: hash(1) }), Err(Reason::NoStatistics));
+}
+
+#[test]
+fn it_says_why_it_does_not_go_on() {
+    let mut run = Run::new(|json| drop(json["input"].as_object_mut().unwrap().remove("projection")));
+    assert_eq!(run.state().why, Some(Why::ModelMissing));
+    run.send(Message::ModelStored { targets: Vec::new() }).unwrap();
+    run.join(0).unwrap();
+    assert_eq!(run.state().why, Some(Why::TooFewClients));
+    (1..5).for_each(|value| run.attempt(Message::Join { client: client(value), token: hash(value) }));
+    assert_eq!(run.state().why, Some(Why::WaitsForHost));
+    run.send(Message::Start).unwrap();
+    assert_eq!(run.state().why, None);
+    run.send(Message::Pause).unwrap();
+    assert_eq!(run.state().why, Some(Why::PausedByHost));
+    run.send(Message::Resume).unwrap();
+    run.update(0, 1, 1).unwrap();
+    run.now += 11 * SECOND;
+    run.seen(&[0, 1, 2, 3, 4]);
+    assert_eq!(run.state().why, Some(Why::TooFewAnswers));
+    run.update(1, 1, 2).unwrap();
+    run.send(Message::Tick).unwrap();
+    assert_eq!((run.federation.phase, run.state().why), (Phase::Training { round: 1 }, Some(Why::Stragglers)));
+    run.now += 30 * SECOND;
+    run.seen(&[1]);
+    assert_eq!(run.state().why, Some(Why::Stragglers), "two have answered, though one of them is away");
+    run.send(Message::Tick).unwrap();
+    assert_eq!(run.state().why, None, "it is being aggregated");
+    let mut diverged = run.federation.clone();
+    diverged.apply(&Event::Finished { cause: Cause::Diverged }, run.now);
+    let why = |federation: &Federation| federation.state(None, federation.attendance(run.now), run.now).why;
+    assert_eq!(why(&diverged), Some(Why::Diverged));
+    run.aggregated(1).unwrap();
+    run.now += 31 * SECOND;
+    assert_eq!(run.state().why, Some(Why::TooFewClients), "everybody is away");
+    run.send(Message::Finish).unwrap();
+    assert_eq!(run.state().why, Some(Why::FinishedByHost));
+    assert_eq!(run.replayed().phase, Phase::Finished(Cause::Host));
+}
+
+#[test]
+fn it_says_that_its_statistics_lead_nowhere_or_all_rounds_are_done() {
+    let mut run = Run::new(|_| {});
+    let why = |run: &mut Run, cause| {
+        run.federation.apply(&Event::Finished { cause }, run.now);
+        run.state().why
+    };
+    assert_eq!(why(&mut run, Cause::Diverged), Some(Why::NoProjection));
+    assert_eq!(why(&mut run, Cause::Rounds), Some(Why::RoundsDone));
 }

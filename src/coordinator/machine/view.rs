@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use super::{Attendance, Federation, Phase, Update};
+use super::{Attendance, Cause, Federation, Phase, Update};
 use crate::federation::protocol::{
-    self as protocol, ClientId, Evaluation, Hash, Metrics, RoundView, StateView, UpdateEntry,
+    self as protocol, ClientId, Evaluation, Hash, Metrics, RoundView, Start, StateView, UpdateEntry, Why,
 };
 
 impl Federation {
@@ -61,6 +61,7 @@ impl Federation {
                 Phase::Finished(_) => protocol::Phase::Finished,
                 Phase::Paused { .. } => protocol::Phase::Paused,
             },
+            why: self.why(attendance, accepted, remaining_ms.is_some_and(|remaining| remaining <= 0)),
             round,
             rounds: self.definition.rounds,
             model: self.model,
@@ -71,6 +72,29 @@ impl Federation {
             submitted,
             remaining_ms,
             retry_after_ms: self.retry_after_ms(),
+        }
+    }
+
+    /// Why it does not go on, where it does not; `late`: the deadline of the round is over.
+    fn why(&self, attendance: Attendance, accepted: usize, late: bool) -> Option<Why> {
+        let wanted = self.definition.quorum.min_clients;
+        let accepted = accepted as u32;
+        match self.phase {
+            Phase::Finished(Cause::Rounds) => Some(Why::RoundsDone),
+            Phase::Finished(Cause::Host) => Some(Why::FinishedByHost),
+            Phase::Finished(Cause::Diverged) if self.rounds.is_empty() => Some(Why::NoProjection),
+            Phase::Finished(Cause::Diverged) => Some(Why::Diverged),
+            Phase::Paused { .. } => Some(Why::PausedByHost),
+            Phase::Gathering if self.model.is_none() => Some(Why::ModelMissing),
+            Phase::Gathering if attendance.present < wanted => Some(Why::TooFewClients),
+            Phase::Gathering => (self.definition.start == Start::Manual).then_some(Why::WaitsForHost),
+            // Who has answered may be away.
+            Phase::Statistics | Phase::Training { .. } if attendance.present.max(accepted) < wanted => {
+                Some(Why::TooFewClients)
+            }
+            Phase::Statistics | Phase::Training { .. } if late && accepted < wanted => Some(Why::TooFewAnswers),
+            Phase::Statistics | Phase::Training { .. } => late.then_some(Why::Stragglers),
+            Phase::Aggregating { .. } => None,
         }
     }
 

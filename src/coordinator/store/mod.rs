@@ -47,6 +47,12 @@ pub trait Log: Send + Sync {
     /// [`StoreError`] when the log cannot be read or holds what this program does not know.
     fn read(&self, each: &mut dyn FnMut(FederationId, Entry)) -> Result<(), StoreError>;
 
+    /// Removes all entries of a federation; none being there is no error. *Atomic* and *durable* like an append.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]; everything is still there then.
+    fn remove(&self, federation: FederationId) -> Result<(), StoreError>;
+
     /// A value beside the log, the hash of the admin token; durable like an append.
     ///
     /// # Errors

@@ -82,6 +82,18 @@ impl Log for RedbLog {
         Ok(())
     }
 
+    fn remove(&self, federation: FederationId) -> Result<(), StoreError> {
+        let key = u64::from_be_bytes(federation.0);
+        let transaction = self.database.begin_write().map_err(failed)?;
+        {
+            let mut events = transaction.open_table(EVENTS).map_err(failed)?;
+            events.retain_in((key, 0)..=(key, u64::MAX), |_, _| false).map_err(failed)?;
+            let mut lengths = transaction.open_table(LENGTHS).map_err(failed)?;
+            lengths.remove(key).map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)
+    }
+
     fn set_admin(&self, token: Hash) -> Result<(), StoreError> {
         let transaction = self.database.begin_write().map_err(failed)?;
         {

@@ -43,6 +43,24 @@ fn an_append_is_written_once() {
 }
 
 #[test]
+fn a_removed_federation_leaves_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, c] = [1, 2, 3].map(|value| FederationId([value; 8]));
+    {
+        let log = RedbLog::open(folder.path()).unwrap();
+        for id in [a, b, c] {
+            log.append(id, 0, &[entry(id.0[0]), entry(9)]).unwrap();
+        }
+        log.remove(b).unwrap();
+        log.remove(b).unwrap();
+    }
+    let log = RedbLog::open(folder.path()).unwrap();
+    assert_eq!(all(&log), [(a, entry(1)), (a, entry(9)), (c, entry(3)), (c, entry(9))]);
+    assert!(log.append(b, 2, &[entry(4)]).is_err(), "nobody goes on where it was");
+    log.append(b, 0, &[entry(4)]).unwrap();
+}
+
+#[test]
 fn floats_keep_every_bit() {
     let folder = tempfile::tempdir().unwrap();
     let log = RedbLog::open(folder.path()).unwrap();

@@ -49,6 +49,7 @@ impl Session {
         let transport = self.coordinator(&ask.server);
         let (method, body) = match ask.act {
             CoordinatorAct::Get => (Method::Get, Body::Empty),
+            CoordinatorAct::Delete => (Method::Delete, Body::Empty),
             CoordinatorAct::Post(json) => (Method::Post, json.map_or(Body::Empty, Body::Json)),
         };
         // Creating a federation twice would make two of them.

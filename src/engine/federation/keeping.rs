@@ -52,6 +52,11 @@ impl Keeping {
         none("too many tabs take part already; this one will not find its place again after a reload".to_owned())
     }
 
+    /// Nothing is kept, as is wanted.
+    pub fn nowhere() -> Self {
+        Self { place: None, notice: None }
+    }
+
     /// What was written last.
     pub fn read(&mut self) -> Option<Vec<u8>> {
         let place = self.place.as_mut()?;

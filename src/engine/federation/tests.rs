@@ -113,6 +113,15 @@ impl Outcome {
 
 /// One tab: opens the teaching scene and takes part.
 fn tab(coordinator: Arc<Mutex<Coordinator>>, folder: std::path::PathBuf, seed: u64, classes: Vec<u8>) -> Outcome {
+    taking_part(coordinator, folder, (seed, classes), false)
+}
+
+fn taking_part(
+    coordinator: Arc<Mutex<Coordinator>>,
+    folder: std::path::PathBuf,
+    (seed, classes): (u64, Vec<u8>),
+    simulated: bool,
+) -> Outcome {
     let letters = Rc::new(Letters::default());
     let places: Rc<dyn Store> = Rc::new(Folder::new(folder).unwrap());
     let transport = Rc::new(Shared { coordinator, started: std::time::Instant::now() });
@@ -127,7 +136,7 @@ fn tab(coordinator: Arc<Mutex<Coordinator>>, folder: std::path::PathBuf, seed: u
     let split = random_split(&labels, 6, 4, seed).unwrap();
     let invitation = Invitation { server: "http://lab/".into(), federation: double::id(), token: "ssi_invite".into() };
     // The second does not want to compare.
-    ask(Command::Federate(Box::new(FederateJob { invitation, split, classes, compare: seed == 1 })));
+    ask(Command::Federate(Box::new(FederateJob { invitation, split, classes, compare: seed == 1, simulated })));
     Outcome { events: letters.0.take() }
 }
 
@@ -194,4 +203,24 @@ fn a_scene_that_does_not_fit_is_told_so() {
     let outcome = tab(coordinator, folder.path().to_owned(), 1, vec![1; 10]);
     let Event::Failed(failure) = outcome.last() else { panic!("{:?}", outcome.last()) };
     assert!(failure.message.contains("12000 nm"), "{}", failure.message);
+}
+
+/// A neighbour that is made up trains like everybody else, but leaves nothing in the user's browser and maps nothing.
+#[test]
+fn a_simulated_neighbour_trains_and_leaves_nothing_behind() {
+    let (cube, _) = teaching::generate(SEED);
+    let grid: Vec<f64> = cube.info().wavelengths_nm.clone().unwrap().into_iter().step_by(4).collect();
+    let model = burn::tensor::read_sync(network().beginning(TEACHING_CLASSES.len())).unwrap();
+    let mut coordinator = Coordinator::new(definition(&model, grid), model);
+    (coordinator.definition.quorum.min_clients, coordinator.definition.rounds) = (1, 1);
+    let coordinator = Arc::new(Mutex::new(coordinator));
+    let folder = tempfile::tempdir().unwrap();
+    let classes = (1..=TEACHING_CLASSES.len() as u8).collect();
+    let outcome = taking_part(coordinator.clone(), folder.path().to_owned(), (1, classes), true);
+    assert!(matches!(outcome.last(), Event::JobFinished), "{:?}", outcome.last());
+    assert!(outcome.end().global.is_none() && outcome.end().alone.is_none());
+    assert_eq!(outcome.rounds().own.len(), 1);
+    let coordinator = coordinator.lock().unwrap();
+    assert_eq!((coordinator.phase, coordinator.last_evaluation.len()), (Phase::Finished, 1));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a place that was kept");
 }

@@ -56,6 +56,7 @@ pub enum CoordinatorAct {
     Get,
     /// With this JSON, or without a body.
     Post(Option<String>),
+    Delete,
 }
 
 /// What a coordinator said.
@@ -76,6 +77,8 @@ pub struct FederateJob {
     pub classes: Vec<u8>,
     /// At the end train a model on this scene alone, as long as the federation did, and map with both.
     pub compare: bool,
+    /// A neighbour with a scene that is made up: nothing is kept for after a reload, nothing is mapped at the end.
+    pub simulated: bool,
 }
 
 /// Where a client is.

@@ -116,6 +116,7 @@ impl Coordinator {
         let accepted = self.rounds.last().map_or(self.statistics.len(), |round| round.updates.len()) as u32;
         let deadline = self.opened_ms + self.definition.deadlines.round_s * 1000.0 - self.now_ms;
         StateView {
+            why: None,
             phase: self.phase,
             round: self.round(),
             rounds: self.definition.rounds,

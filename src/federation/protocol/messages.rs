@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClientId, Definition, Encoding, FederationId, Hash, Reason};
+use super::{ClientId, Definition, Encoding, FederationId, Hash, Reason, Why};
 use crate::scope::Target;
 
 /// The answer to everything that has no answer of its own.
@@ -93,6 +93,9 @@ pub struct ServerLimits {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StateView {
     pub phase: Phase,
+    /// Why it does not go on, where it does not. Coordinators of former builds do not tell.
+    #[serde(default)]
+    pub why: Option<Why>,
     /// 0: band statistics; training begins with 1.
     pub round: u32,
     pub rounds: u32,

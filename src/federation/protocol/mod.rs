@@ -9,6 +9,7 @@
 //! | `definition` | what a federation fixes once and for all |
 //! | `messages` | the JSON bodies of requests and answers |
 //! | `reason` | every outcome of every message |
+//! | `why` | why a federation does not go on by itself |
 //! | `tensors` | the header of a safetensors file, and numbers from it |
 //! | `encoding` | how a change of weights is written: float32, float16, int8 with error feedback |
 //! | `update` | the file of an update, written and checked |
@@ -22,6 +23,7 @@ mod messages;
 mod reason;
 mod tensors;
 mod update;
+mod why;
 
 pub use bands::{BandStatistics, BandSum, STATISTICS_HEADER_MAX, StatisticsError, statistics_bytes};
 pub use definition::{
@@ -39,6 +41,7 @@ pub use tensors::{Layout, Tensor, TensorsError, read_f32};
 pub use update::{
     Binding, Encoded, Encoder, UPDATE_HEADER_MAX, Update, UpdateError, UpdatePlan, UpdateSummary, VALUE_MAX,
 };
+pub use why::Why;
 
 #[cfg(test)]
 mod update_tests;

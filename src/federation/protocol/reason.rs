@@ -101,6 +101,8 @@ reasons! {
     StatisticsFirst = 409 "statistics_first",
     /// The federation is paused. What was accepted is kept; ask again after retry_after_ms.
     Paused = 409 "paused",
+    /// The federation goes on. Finish it before you delete it.
+    NotFinished = 409 "not_finished",
     /// The federation is not paused.
     NotPaused = 409 "not_paused",
     /// The round is being aggregated. Ask again after retry_after_ms.

@@ -1,47 +1,9 @@
 // Federated rounds through the interface: a host, tabs that join by its link, a coordinator of the test's own.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
-import { cache, root } from '../harness/bench.mjs';
+import { ADMIN, forget, withCoordinator } from '../harness/coordinator.mjs';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
-import { Skip, test } from '../harness/test.mjs';
-
-const ADMIN = 'the-admin-token-of-this-test';
-const program = process.env.SIGMASCOPE_SERVER ?? path.join(cache, 'target/debug/coordinator');
-
-/** A coordinator with a folder of its own. */
-async function withCoordinator(act) {
-  if (!execFileSync(program, ['--help'], { encoding: 'utf8' }).includes('--data')) {
-    throw new Skip('this server knows no federations');
-  }
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'sigmascope-federation-'));
-  await writeFile(path.join(folder, 'token'), ADMIN);
-  const child = spawn(
-    program,
-    ['--dir', path.join(root, 'dist'), '--port', '0', '--data', path.join(folder, 'data'), '--admin-token-file', path.join(folder, 'token')],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  try {
-    const url = await new Promise((resolve, reject) => {
-      child.on('error', reject);
-      child.on('exit', (code) => reject(new Error(`the coordinator ended at once (${code})`)));
-      let said = '';
-      child.stdout.on('data', (chunk) => {
-        said += chunk;
-        const url = said.match(/http:\/\/\S+/)?.[0];
-        if (url) resolve(url);
-      });
-    });
-    await act({ url, child });
-  } finally {
-    child.removeAllListeners('exit');
-    child.kill('SIGTERM');
-    await rm(folder, { recursive: true, force: true });
-  }
-}
+import { test } from '../harness/test.mjs';
 
 const settings = withSettings({ ...tiny('cpu'), train_per_class: 6, val_per_class: 3 });
 
@@ -75,13 +37,6 @@ async function host(desk, front, { rounds, epochs }) {
   return { tab, fragment: link.slice(link.indexOf('#')) };
 }
 
-/** The host's tab asks no more: the coordinator is about to end. */
-async function forget(hosting) {
-  await hosting.get('host-forget').click();
-  await hosting.get('host-create').waitFor();
-  await hosting.page.waitForTimeout(300);
-}
-
 async function join(desk, front, fragment) {
   const { tab } = await labTab(desk, front, fragment);
   await tab.text('federate-title', /Fields of the test/, 30);
@@ -103,6 +58,7 @@ test(
       for (const tab of tabs) {
         await tab.text('federate-part', /finished/, 150);
         await tab.text('federate-round', /finished after 2 rounds/);
+        await tab.text('federate-why', /All rounds are done/);
         await tab.text('federate-accuracy-global', /OA [\d.]+ %, AA [\d.]+ %, κ .* held-out pixels/);
         await tab.text('federate-accuracy-alone', /OA [\d.]+ %/);
         await tab.text('federate-scope-value', /own μ .* target μ .* KL/);

@@ -1,22 +1,21 @@
 //! Take part in a federation: the client, with the open scene to work on.
 
+mod ending;
+
 use std::rc::Rc;
 
 use super::super::clock::{now_s, sleep_ms};
 use super::super::federation::{FederatedScene, Keeping, LocalRound, RoundPlan};
 use super::super::message::{
-    Event, FederateJob, FederatedMap, FederationEnd, FederationProgress, FederationRounds, LocalPhase, LocalProgress,
-    RequestId, Stage,
+    Event, FederateJob, FederationProgress, FederationRounds, LocalPhase, LocalProgress, RequestId, Stage,
 };
 use super::super::session::{Refusal, Session};
 use super::pace::Pace;
 use super::{BUSY, Stop, conclude, listen};
 use crate::federation::client::{Client, Next, Step, Ticket, Training, Transport, Work};
-use crate::federation::protocol::{BandStatistics, LocalWork};
-use crate::labels::{Accuracy, LabelMap};
+use crate::federation::protocol::BandStatistics;
 use crate::preprocess::Projection;
-use crate::scene::Cube;
-use crate::train::{CubeView, Description, Mapper, TrainedModel, Trainer, TrainingData, TrainingReport};
+use crate::train::{CubeView, TrainingData};
 
 /// Seconds between two messages about progress.
 const EVERY_S: f64 = 0.25;
@@ -60,7 +59,12 @@ fn now_ms() -> f64 {
 impl<'a> Taking<'a> {
     async fn part(session: &'a Session, id: RequestId, job: FederateJob) -> Result<Self, Stop> {
         session.cube()?;
-        let mut keeping = Keeping::open(session.places().await, job.invitation.federation).await;
+        let mut keeping = if job.simulated {
+            // A place that is kept would be taken for the user's own by the next tab.
+            Keeping::nowhere()
+        } else {
+            Keeping::open(session.places().await, job.invitation.federation).await
+        };
         let kept = keeping.read().and_then(|bytes| Client::resume(&bytes).ok());
         let client = kept.unwrap_or_else(|| Client::new(job.invitation.clone()));
         Ok(Self {
@@ -316,84 +320,5 @@ impl<'a> Taking<'a> {
             }
         }
         Ok(true)
-    }
-
-    /// Maps the scene with the last common model and, where wanted, with one of this scene alone.
-    async fn end(&mut self) -> Result<FederationEnd, Stop> {
-        let Some(model) = self.client.model().cloned() else {
-            return Ok(FederationEnd { model: None, global: None, alone: None });
-        };
-        let scene = self.scene()?;
-        let weights = scene.network.weights(scene.classes.len(), &model.bytes)?;
-        let global = self.map(&scene, weights).await?;
-        let alone = if self.job.compare { Some(self.alone(&scene).await?) } else { None };
-        Ok(FederationEnd { model: Some(model.hash), global: Some(global), alone })
-    }
-
-    /// A model of this scene alone, from the same beginning, for as many epochs as the federation had.
-    async fn alone(&mut self, scene: &FederatedScene) -> Result<FederatedMap, Stop> {
-        let Some((_, data)) = &self.data else { return Err(Refusal::from("no round has been trained here").into()) };
-        let (data, device) = (data.clone(), self.session.chosen().await?.device);
-        let rounds = self.client.rounds().len().max(1);
-        let local = self.client.definition().map_or(LocalWork::Epochs(1), |definition| definition.local);
-        let (epochs, most) = match local {
-            LocalWork::Epochs(epochs) => (epochs as usize * rounds, usize::MAX),
-            LocalWork::Steps(steps) => (steps as usize * rounds, steps as usize * rounds),
-        };
-        let mut trainer = Trainer::new(scene.network.local(epochs, scene.network.config.seed), data, &device)?;
-        let mut pace = Pace::start(0);
-        let mut steps = 0;
-        while !trainer.finished() && steps < most {
-            self.hear().await?;
-            trainer.step().await?;
-            steps += 1;
-            let (done, total) = trainer.epochs();
-            let remaining_s = pace.at(done, total).1;
-            self.at(LocalPhase::TrainingAlone, (done, total), remaining_s);
-            self.tell(false);
-        }
-        let weights = trainer.read_values().await?;
-        self.map(scene, weights).await
-    }
-
-    async fn map(
-        &mut self,
-        scene: &FederatedScene,
-        weights: Vec<crate::model::NamedValues>,
-    ) -> Result<FederatedMap, Stop> {
-        let device = self.session.chosen().await?.device;
-        let projection = self.client.input_projection().ok_or("the projection is missing").map_err(Refusal::from)?;
-        let title = self.client.definition().map_or_else(String::new, |definition| definition.title.clone());
-        let description = Description {
-            format: 1,
-            config: scene.network.local(1, scene.network.config.seed),
-            shape: scene.network.shape(scene.classes.len())?,
-            projection,
-            classes: scene.classes.clone(),
-            scene: title,
-            report: TrainingReport { split: scene.split.name.clone(), history: Vec::new(), best_epoch: 1 },
-            base: None,
-            adapter: false,
-        };
-        let model = TrainedModel::from_parts(description, weights).map_err(Refusal::from)?;
-        let (rows, cols) = (scene.cube.info().rows, scene.cube.info().cols);
-        let view = CubeView { cube: &scene.cube, projection: model.projection() };
-        let mut mapper = Mapper::new(model.network(&device)?, rows, cols, model.config(), &device)?;
-        let mut map = LabelMap { rows, cols, labels: vec![0; rows * cols], classes: scene.classes.clone() };
-        let mut pace = Pace::start(0);
-        while !mapper.finished() {
-            self.hear().await?;
-            if let Some(block) = mapper.step(&view).await? {
-                block.write(&mut map);
-            }
-            let progress = mapper.progress();
-            let remaining_s = pace.at(progress.0, progress.1).1;
-            self.at(LocalPhase::Mapping, progress, remaining_s);
-            self.tell(false);
-        }
-        self.idle();
-        let accuracy = Accuracy::of_map(&map.labels, &scene.split.val, scene.classes.len()).ok();
-        let model = model.to_bytes().map_err(Refusal::from)?.into();
-        Ok(FederatedMap { map, accuracy, model })
     }
 }
