@@ -44,9 +44,11 @@ pub fn Neighbours(store: Store) -> impl IntoView {
                     }
                 }
             >
-                <button class="button small" data-testid="neighbours-stop" on:click=move |_| neighbours::stop(store)>
-                    "Stop them"
-                </button>
+                <div class="row">
+                    <button class="button small" data-testid="neighbours-stop" on:click=move |_| neighbours::stop(store)>
+                        "Stop them"
+                    </button>
+                </div>
             </Show>
             <ul class="neighbours">
                 <For each=move || federate.neighbours.get() key=Line::clone let:line>

@@ -87,6 +87,8 @@ test(
       await tab.page.setViewportSize({ width: 390, height: 844 });
       await tab.get('neighbour-1').scrollIntoViewIfNeeded();
       await tab.picture('neighbours-narrow-dark');
+      await tab.get('host-table').scrollIntoViewIfNeeded();
+      await tab.picture('hosting-narrow-dark');
       assert.ok(await tab.get('host-link').isVisible(), 'it was not deleted');
       await tab.get('host-delete').click();
       await tab.get('host-delete-yes').click();

@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { root } from '../harness/bench.mjs';
-import { Lab } from '../harness/lab.mjs';
+import { ADMIN, forget, withCoordinator } from '../harness/coordinator.mjs';
+import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { paperCheckpoints } from '../harness/weights.mjs';
 import { test } from '../harness/test.mjs';
 
@@ -76,5 +77,47 @@ async function weights(desk) {
   await keep(tab, 'weights-report');
 }
 
+/** A tab with the teaching scene, in the area Federate. */
+async function teachingTab(desk, url, query) {
+  const tab = await desk.open({ front: { url }, query, colorScheme: 'light', prepare: withSettings({ ...tiny('cpu'), train_per_class: 10, val_per_class: 10 }) });
+  const lab = new Lab(tab);
+  await lab.engine();
+  await tab.get('area-classify').click();
+  await tab.get('try-it').click();
+  await lab.step('scene');
+  await tab.text('scene-dims', /128 × 128 × 120/, 60);
+  await tab.get('area-federate').click();
+  return { tab, lab };
+}
+
+/** A host, two simulated neighbours and a tab that joins. */
+async function federation(desk) {
+  await withCoordinator(async ({ url }) => {
+    const { tab: hosting, lab } = await teachingTab(desk, url, '');
+    await hosting.get('federate-host').click();
+    await hosting.get('host-title').fill('Fields of three labs');
+    await hosting.get('host-token').fill(ADMIN);
+    for (const [field, value] of [['host-rounds', 6], ['host-epochs', 8], ['host-min-clients', 3]]) await lab.number(field, value);
+    await hosting.get('host-create').click();
+    await hosting.get('host-link').waitFor({ timeout: 60_000 });
+    const link = await hosting.get('host-link').inputValue();
+    await keep(hosting, 'federate-host');
+    await hosting.get('neighbours-2').click();
+    await hosting.get('neighbours-start').click();
+    const { tab } = await teachingTab(desk, url, link.slice(link.indexOf('#')));
+    await tab.text('federate-title', /Fields of three labs/, 30);
+    await tab.get('federate-consent').check();
+    await tab.get('federate-take-part').click();
+    await tab.text('federate-round', /round [45] of 6/, 600);
+    await keep(tab, 'federate-round');
+    await tab.text('federate-part', /finished/, 600);
+    await tab.get('federate-map-alone').scrollIntoViewIfNeeded();
+    await tab.page.emulateMedia({ colorScheme: 'dark' });
+    await keep(tab, 'federate-end-dark');
+    await forget(hosting);
+  });
+}
+
+if (folder) test('screenshots: a federation', federation, { timeout_s: 1200 });
 if (folder) test('screenshots: pre-trained weights', weights, { timeout_s: 1200 });
 if (folder) test('screenshots: the pictures of the README', screenshots, { timeout_s: 2000 });
