@@ -17,8 +17,7 @@ static ALLOCATOR: memory::Counting = memory::Counting;
 
 /// The folder of shared data, or `None` with one line that says what is skipped.
 fn shared_data(what: &str) -> Option<PathBuf> {
-    let shared = std::env::var_os("SIGMASCOPE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    let shared = std::env::var_os("SIGMASCOPE_SHARED").map_or_else(|| "../shared".into(), PathBuf::from);
     let data = shared.join("data");
     if data.join("expected.json").is_file() {
         return Some(data);
@@ -28,7 +27,7 @@ fn shared_data(what: &str) -> Option<PathBuf> {
 }
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/formats").join(name)
+    Path::new("tests/fixtures/formats").join(name)
 }
 
 /// Reads a window into a fresh vector.

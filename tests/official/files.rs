@@ -29,7 +29,7 @@ mod native {
     pub fn shared(what: &str) -> Option<PathBuf> {
         let shared = match std::env::var_os("SIGMASCOPE_SHARED") {
             Some(path) => PathBuf::from(path),
-            None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+            None => PathBuf::from("../shared"),
         };
         let reference = shared.join("reference");
         if reference.is_dir() {
@@ -40,6 +40,6 @@ mod native {
     }
 
     pub fn fixtures() -> Folder {
-        Folder(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"))
+        Folder("tests/fixtures".into())
     }
 }

@@ -1,6 +1,6 @@
 //! Every array of the reference.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use sigmascope::preprocess::{FitOptions, Method, Projection, fit_projection, pat
 use crate::cube::TestCube;
 
 fn fixture(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocess").join(name);
+    let path = Path::new("tests/fixtures/preprocess").join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

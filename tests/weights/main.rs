@@ -26,8 +26,7 @@ static ALLOCATOR: peak::Counting = peak::Counting;
 
 /// The folder of reference data, or `None` with one line that says what is skipped.
 fn reference(what: &str) -> Option<PathBuf> {
-    let shared = std::env::var_os("SIGMASCOPE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    let shared = std::env::var_os("SIGMASCOPE_SHARED").map_or_else(|| "../shared".into(), PathBuf::from);
     let reference = shared.join("reference");
     if reference.join("pretrain_layout").is_dir() {
         return Some(reference);
@@ -37,7 +36,7 @@ fn reference(what: &str) -> Option<PathBuf> {
 }
 
 fn fixture(name: &str) -> SharedSource {
-    file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights").join(name))
+    file(&Path::new("tests/fixtures/weights").join(name))
 }
 
 fn file(path: &Path) -> SharedSource {

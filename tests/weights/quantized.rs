@@ -111,7 +111,7 @@ fn the_package_reads_our_file() {
     assert_eq!(output.len() as u64, len);
     std::fs::write(&path, output).unwrap();
 
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/weights/check.py");
+    let script = Path::new("tests/weights/check.py");
     let run = Command::new(python).arg(script).arg(&path).output().unwrap();
     let (text, errors) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{text}{errors}");

@@ -224,7 +224,7 @@ pub fn Watch(store: Store) -> impl IntoView {
                     }
                 })
             }}
-            <Others counts=move || federate.hosted_view.with(|view| view.as_ref().map(|view| counts(&view.state))) testid="host" />
+            <Others counts=move || federate.hosted_view.with(|view| view.as_ref().map(|view| counts(&view.state))) side="host" />
             <div class="federate-plots lone">
                 <Accuracy points=curve testid="host-accuracy" />
             </div>

@@ -73,7 +73,7 @@ pub fn Live(store: Store) -> impl IntoView {
                 .with(|progress| progress.as_ref().and_then(|progress| progress.trouble.clone()))
                 .map(|trouble| view! { <p class="federate-problem" data-testid="federate-trouble">{trouble}</p> })
         }}
-        <Others counts=move || state().map(|state| counts(&state)) testid="federate" />
+        <Others counts=move || state().map(|state| counts(&state)) side="federate" />
         <div class="federate-plots">
             <plots::Accuracy points=curve testid="federate-accuracy" />
             <plots::Scopes store />
@@ -89,9 +89,9 @@ pub fn counts(state: &StateView) -> (u32, u32, u32) {
     (state.accepted, state.present, state.clients)
 }
 
-/// The clients of the round as anonymous dots: filled once they have answered.
+/// The clients of the round as anonymous dots: filled once they have answered. `side`, host or federate, begins their names for scripts.
 #[component]
-pub fn Others<F>(counts: F, testid: &'static str) -> impl IntoView
+pub fn Others<F>(counts: F, side: &'static str) -> impl IntoView
 where
     F: Fn() -> Option<(u32, u32, u32)> + Copy + Send + Sync + 'static,
 {
@@ -113,9 +113,9 @@ where
         })
     };
     view! {
-        <div class="federate-others" data-testid=format!("{testid}-others")>
+        <div class="federate-others" data-testid=format!("{side}-others")>
             <span class="dots" aria-hidden="true">{dots}</span>
-            <span class="quiet figure" data-testid=format!("{testid}-counts")>
+            <span class="quiet figure" data-testid=format!("{side}-counts")>
                 {move || counts().map(|(accepted, present, clients)| format!("{accepted} answered, {present} present, {clients} joined"))}
             </span>
         </div>

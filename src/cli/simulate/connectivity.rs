@@ -1,8 +1,8 @@
 //! Mode connectivity: what lies on the straight line between two trained models, and on the way to the mean of several.
 //!
-//! Models that begin from the same weights are trained apart, with other seeds and habits. The barrier is how much larger the loss
-//! gets on the line than at its ends (Frankle et al. 2020, arXiv 1912.05671); alignment to common scopes should lower it (Xu et
-//! al. 2024, section 5.1).
+//! Models are trained apart, with other seeds and habits, from the same weights or each from its own. The barrier is how much larger
+//! the loss gets on the line than at its ends (Frankle et al. 2020, arXiv 1912.05671); alignment to common scopes should lower it
+//! (Xu et al. 2024, section 5.1).
 
 use std::collections::BTreeMap;
 
@@ -22,6 +22,9 @@ use crate::train::TrainError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Connectivity {
     pub plan: Plan,
+    /// Whether every model began from weights of its own.
+    #[serde(default)]
+    pub own_starts: bool,
     /// From the first model (0) to the second (1), on the test pixels.
     pub line: Vec<Point>,
     pub barrier: f64,
@@ -41,26 +44,42 @@ pub struct Point {
 /// Places on the line, ends included.
 const PLACES: usize = 11;
 
-/// Trains the plan's clients on all labels each, for all rounds in one go, and looks at what lies between.
+/// How far the seeds of the models' own weights are from each other: farther than the seeds of plans.
+const OWN_SEEDS: u64 = 1 << 32;
+
+/// Trains the plan's clients on all labels each, for all rounds in one go, and looks at what lies between. The targets of alignment
+/// are the scopes of the weights that a federation would begin with, whatever the models begin with.
 ///
 /// # Errors
 /// [`SimulateError`]
-pub fn between(scene: &Scene<'_>, plan: &Plan, partition: &Partition) -> Result<Connectivity, SimulateError> {
+pub fn between(
+    scene: &Scene<'_>,
+    plan: &Plan,
+    partition: &Partition,
+    own_starts: bool,
+) -> Result<Connectivity, SimulateError> {
     let mut all: Vec<_> = partition.clients.iter().flatten().copied().collect();
     all.sort_unstable();
     let judge = scene.data(&all, &partition.test)?;
     let data = scene.data(&all, &[])?;
-    let start = initial(scene, plan, data.clone())?;
-    let scopes = start.iter().filter(|tensor| has_scope(&tensor.shape));
+    let common = initial(scene, plan.seed, data.clone())?;
+    let scopes = common.iter().filter(|tensor| has_scope(&tensor.shape));
     let targets: BTreeMap<String, Target> =
         scopes.filter_map(|tensor| Some((tensor.name.clone(), Scope::of(&tensor.values)?.target()))).collect();
-    let start = file_of(&start)?;
+    let common = file_of(&common)?;
     let mut models = Vec::new();
     for client in 0..plan.clients {
         let mut habits = Habits::draw(plan, client, &scene.config);
         habits.epochs *= plan.rounds as usize;
         let whole = Plan { rounds: 1, ..plan.clone() };
-        models.push(train(scene, &whole, 0, &habits, data.clone(), &start, &targets)?);
+        let own = if own_starts {
+            let seed = plan.seed + OWN_SEEDS * (client as u64 + 1);
+            Some(file_of(&initial(scene, seed, data.clone())?)?)
+        } else {
+            None
+        };
+        let start = own.as_ref().unwrap_or(&common);
+        models.push(train(scene, &whole, 0, &habits, data.clone(), start, &targets)?);
     }
     let look = |at: f64, values: &[NamedValues]| -> Result<Point, SimulateError> {
         let assessment = scene.assess(&file_of(values)?, &judge)?;
@@ -77,7 +96,7 @@ pub fn between(scene: &Scene<'_>, plan: &Plan, partition: &Partition) -> Result<
         let parts: Vec<_> = models[..count].iter().map(|model| (model, 1.0 / count as f64)).collect();
         merged.push(look(count as f64, &mean(&parts)?)?);
     }
-    Ok(Connectivity { plan: plan.clone(), barrier: barrier(&line), line, merged })
+    Ok(Connectivity { plan: plan.clone(), own_starts, barrier: barrier(&line), line, merged })
 }
 
 /// The largest excess of the loss over the straight line between the losses of the ends.

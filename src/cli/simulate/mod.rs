@@ -89,6 +89,9 @@ pub struct Simulate {
     /// Also look at the line between models that were trained apart, and at their mean.
     #[arg(long)]
     connectivity: bool,
+    /// There, every model begins from weights of its own instead of from the same ones.
+    #[arg(long, requires = "connectivity")]
+    own_starts: bool,
     #[arg(long, value_enum, default_value = "nano")]
     model: Model,
     #[arg(long, value_enum, default_value = "cpu")]
@@ -211,9 +214,9 @@ impl Simulate {
                 connectivity.push(kept(
                     &self.out,
                     &plan,
-                    "line",
+                    if self.own_starts { "apart" } else { "line" },
                     |found: &Connectivity| &found.plan,
-                    |_| connectivity::between(&scene, &plan, &partition),
+                    |_| connectivity::between(&scene, &plan, &partition, self.own_starts),
                 )?);
             }
         }

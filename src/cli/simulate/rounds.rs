@@ -85,7 +85,7 @@ pub fn run(scene: &Scene<'_>, plan: &Plan, partition: &Partition, folder: &Path)
     let habits: Vec<Habits> = (0..plan.clients).map(|client| Habits::draw(plan, client, &scene.config)).collect();
 
     let path = folder.join("model-0");
-    fs::write(&path, file_of(&initial(scene, plan, judge.clone())?)?)?;
+    fs::write(&path, file_of(&initial(scene, plan.seed, judge.clone())?)?)?;
     let mut global = Global::open(scene, plan, path)?;
     let mut rounds = vec![look(scene, &global, &judge, 0, 0.0)?];
     for round in 0..plan.rounds {
@@ -114,8 +114,8 @@ fn asked(plan: &Plan, round: u32, joined: &[usize]) -> Vec<usize> {
 }
 
 /// A random network, from the plan's seed.
-pub fn initial(scene: &Scene<'_>, plan: &Plan, data: TrainingData) -> Result<Vec<NamedValues>, SimulateError> {
-    let config = TrainConfig { seed: plan.seed, ..scene.config.clone() };
+pub fn initial(scene: &Scene<'_>, seed: u64, data: TrainingData) -> Result<Vec<NamedValues>, SimulateError> {
+    let config = TrainConfig { seed, ..scene.config.clone() };
     Ok(read_sync(Trainer::new(config, data, &scene.device)?.read_values())?)
 }
 
