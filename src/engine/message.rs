@@ -16,9 +16,9 @@ pub use crate::train::ModelInfo;
 use crate::train::{SharedNetwork, TrainConfig};
 use crate::weights::Quantization;
 pub use federation::{
-    Bytes, CoordinatorAct, CoordinatorAnswer, CoordinatorRequest, FederateJob, FederatedMap, FederationEnd,
-    FederationProgress, FederationRounds, Invitation, Ledger, LocalPhase, LocalProgress, OwnScope, Place, Stage,
-    Traffic,
+    Bytes, CoordinatorAct, CoordinatorAnswer, CoordinatorRequest, FederateJob, FederatedMap, FederatedModel,
+    FederationEnd, FederationProgress, FederationRounds, Invitation, Ledger, LocalPhase, LocalProgress, OwnScope,
+    Place, Stage, Traffic,
 };
 pub use training::{Checkpoint, MapRows, Phase, Progress, RunResult, TrainJob};
 pub use weights::{
@@ -121,7 +121,8 @@ pub enum Command {
     AskMemory,
     /// One small request to a coordinator of federated rounds; answered by [`Event::CoordinatorAnswered`].
     AskCoordinator(CoordinatorRequest),
-    /// The weights with which a federation begins; answered by [`Event::FederatedModel`].
+    /// The weights with which a federation begins: of the whole network, or of adapters of the loaded weights; answered by
+    /// [`Event::FederatedModel`].
     MakeFederatedModel {
         network: Box<SharedNetwork>,
         classes: usize,
@@ -234,10 +235,7 @@ pub enum Event {
     Fit(Box<Fit>),
     Memory(MemoryUse),
     CoordinatorAnswered(CoordinatorAnswer),
-    FederatedModel {
-        bytes: serde_bytes::ByteBuf,
-        sha256: crate::federation::protocol::Hash,
-    },
+    FederatedModel(FederatedModel),
     Federation(Box<FederationProgress>),
     FederationRounds(Box<FederationRounds>),
     FederationEnded(Box<FederationEnd>),

@@ -4,16 +4,18 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::control::Control;
-use super::message::{Command, DeviceChoice, Event, Failure, FitLimits, Reply, Request, RequestId, SceneOpened};
+use super::message::{
+    Command, DeviceChoice, Event, Failure, FederatedModel, FitLimits, Reply, Request, RequestId, SceneOpened,
+};
 use super::render::Renderer;
 use super::weights::{Current, Inspect, Shelf};
 use super::{device, jobs};
 use crate::federation::client::Transport;
-use crate::federation::protocol::Hash;
 use crate::labels::{self, LabelMap, SplitFile};
 use crate::scene::{self, Cube, OpenOptions, SceneError, SharedSource, Window};
 use crate::shelf::Store;
 use crate::train::TrainedModel;
+use crate::weights::Pretrained;
 
 /// Where places in federations are kept, or why nowhere.
 type Places = Result<Rc<dyn Store>, String>;
@@ -197,9 +199,8 @@ impl Session {
             Command::Bench(cases) => jobs::bench(self, id, cases).await?,
             Command::AskCoordinator(ask) => self.ask_coordinator(id, ask).await?,
             Command::MakeFederatedModel { network, classes } => {
-                let bytes = network.beginning(classes).await?;
-                let sha256 = Hash::of(&bytes);
-                self.post(id, Event::FederatedModel { bytes: bytes.into(), sha256 });
+                let model = FederatedModel::beginning(&network, classes, self.loaded_weights().as_deref())?;
+                self.post(id, Event::FederatedModel(model));
             }
             Command::UploadFederatedModel { place, bytes } => self.upload_model(id, &place, &bytes).await?,
             Command::FetchContent { place, sha256, name } => self.fetch_content(id, &place, sha256, name).await?,
@@ -251,17 +252,20 @@ impl Session {
     /// The current model, joined with the current weights if it is an adapter that was opened without them.
     pub(super) fn whole_model(&self) -> Result<Rc<TrainedModel>, Refusal> {
         let model = self.model()?;
-        let base = self.state.borrow().weights.as_ref().map(|current| current.pretrained.clone());
-        let Some(base) = base.filter(|_| model.missing_base().is_some()) else { return Ok(model) };
+        let Some(base) = self.loaded_weights().filter(|_| model.missing_base().is_some()) else { return Ok(model) };
         let model = Rc::new((*model).clone().with_base(base)?);
         self.state.borrow_mut().model = Some(model.clone());
         Ok(model)
     }
 
+    /// The current weights.
+    pub(super) fn loaded_weights(&self) -> Option<Rc<Pretrained>> {
+        self.state.borrow().weights.as_ref().map(|current| current.pretrained.clone())
+    }
+
     /// The current weights as a model, if they are a whole network.
     pub(super) fn weights_model(&self) -> Result<Rc<TrainedModel>, Refusal> {
-        let weights = self.state.borrow().weights.as_ref().map(|current| current.pretrained.clone());
-        let weights = weights.ok_or("no weights are loaded; load some first")?;
+        let weights = self.loaded_weights().ok_or("no weights are loaded; load some first")?;
         Ok(Rc::new(TrainedModel::of_weights(weights)?))
     }
 

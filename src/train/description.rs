@@ -8,9 +8,8 @@ use super::artifact::ArtifactError;
 use super::config::TrainConfig;
 use super::info::BaseWeights;
 use super::trainer::EpochReport;
-use super::tuning::Lora;
+use super::tuning::Tuning;
 use crate::labels::{Class, class_color};
-use crate::model::names;
 use crate::model::{Config, ModelError, Task};
 use crate::preprocess::Projection;
 use crate::weights::{Origin, Pretrained};
@@ -110,17 +109,9 @@ impl Description {
         Ok(())
     }
 
-    /// The adapter that the file holds.
-    fn lora(&self) -> Option<Lora> {
-        self.config.tuning.lora().filter(|_| self.adapter)
-    }
-
     /// Name and shape of everything that the file can hold, in official order, and whether it must.
     pub(super) fn contents(&self) -> Vec<(String, Vec<usize>, bool)> {
-        match self.lora() {
-            Some(lora) => lora.parameters(&self.shape),
-            None => names::live(&self.shape).into_iter().map(|(name, shape)| (name, shape, true)).collect(),
-        }
+        if self.adapter { self.config.tuning.contents(&self.shape) } else { Tuning::Full.contents(&self.shape) }
     }
 
     /// The JSON in the header of the file.

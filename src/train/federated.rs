@@ -45,46 +45,67 @@ impl SharedNetwork {
 
 #[cfg(feature = "model")]
 mod building {
-    use std::collections::HashMap;
-
-    use burn::tensor::Device;
-
     use super::super::error::TrainError;
     use super::super::network;
+    use super::super::start::Start;
     use super::SharedNetwork;
-    use crate::model::{Config, NamedValues, ParameterSource, SafetensorsSource, names};
+    use crate::model::{Config, NamedValues, ParameterError, ParameterSource, SafetensorsSource};
+    use crate::weights::Pretrained;
+
+    fn unfit(error: ParameterError) -> TrainError {
+        TrainError::Network(error.to_string())
+    }
 
     impl SharedNetwork {
-        /// Its shape for so many classes.
+        /// Its shape for so many classes. `backbone`: the frozen weights, where adapters are trained.
         ///
         /// # Errors
         /// [`TrainError`] when the parts do not fit together.
-        pub fn shape(&self, classes: usize) -> Result<Config, TrainError> {
+        pub fn shape(&self, classes: usize, backbone: Option<&Pretrained>) -> Result<Config, TrainError> {
             self.validate()?;
-            network::shape(&self.config, self.tile, self.components, classes, None)
+            if backbone.is_none() && self.config.tuning.lora().is_some() {
+                return Err(TrainError::NothingToAdapt);
+            }
+            network::shape(&self.config, self.tile, self.components, classes, backbone)
         }
 
-        /// The weights with which a federation begins: a safetensors file, drawn from the configuration's seed.
+        /// The weights with which a federation begins: a safetensors file of all that is trained, drawn from the configuration's
+        /// seed or taken from the backbone.
         ///
         /// # Errors
-        /// [`TrainError`] when the parts do not fit together.
-        pub async fn beginning(&self, classes: usize) -> Result<Vec<u8>, TrainError> {
-            let network = network::start(&self.shape(classes)?, &self.config, None, &Device::flex())?;
-            network.to_safetensors(HashMap::new()).await.map_err(|error| TrainError::Network(error.to_string()))
+        /// [`TrainError`] when the parts do not fit together, or the backbone cannot be read.
+        pub fn beginning(&self, classes: usize, backbone: Option<&Pretrained>) -> Result<Vec<u8>, TrainError> {
+            let shape = self.shape(classes, backbone)?;
+            let mut start = Start::new(backbone, &shape, self.config.tuning.lora(), self.config.seed)?;
+            let mut trained = Vec::new();
+            for (name, shape, _) in self.config.tuning.contents(&shape) {
+                if start.trains(&name) {
+                    let values = start.values(&name, &shape).map_err(unfit)?;
+                    trained.push(NamedValues { name, shape, values });
+                }
+            }
+            let tensors = trained.iter().map(|tensor| (tensor.name.as_str(), tensor));
+            safetensors::serialize(tensors, None).map_err(|error| TrainError::Network(error.to_string()))
         }
 
         /// All weights of a file of this network, in official order.
         ///
         /// # Errors
         /// [`TrainError::Network`] when the file belongs to another one.
-        pub fn weights(&self, classes: usize, file: &[u8]) -> Result<Vec<NamedValues>, TrainError> {
-            let unfit = |error: crate::model::ParameterError| TrainError::Network(error.to_string());
-            let shape = self.shape(classes)?;
+        pub fn weights(
+            &self,
+            classes: usize,
+            backbone: Option<&Pretrained>,
+            file: &[u8],
+        ) -> Result<Vec<NamedValues>, TrainError> {
+            let shape = self.shape(classes, backbone)?;
             let mut source = SafetensorsSource::new(file).map_err(unfit)?;
             let mut weights = Vec::new();
-            for (name, shape) in names::live(&shape) {
-                let values = source.values(&name, &shape).map_err(unfit)?;
-                weights.push(NamedValues { name, shape, values });
+            for (name, shape, must) in self.config.tuning.contents(&shape) {
+                if must || source.holds(&name) {
+                    let values = source.values(&name, &shape).map_err(unfit)?;
+                    weights.push(NamedValues { name, shape, values });
+                }
             }
             Ok(weights)
         }
@@ -113,12 +134,12 @@ mod tests {
     #[test]
     fn the_beginning_is_the_same_everywhere_and_read_back_whole() {
         let network = network();
-        let file = burn::tensor::read_sync(network.beginning(3)).unwrap();
-        assert_eq!(file, burn::tensor::read_sync(network.beginning(3)).unwrap());
-        let weights = network.weights(3, &file).unwrap();
+        let file = network.beginning(3, None).unwrap();
+        assert_eq!(file, network.beginning(3, None).unwrap());
+        let weights = network.weights(3, None, &file).unwrap();
         let count: usize = weights.iter().map(|tensor| tensor.values.len()).sum();
-        assert_eq!(count, network.shape(3).unwrap().parameter_count());
-        assert!(network.weights(4, &file).unwrap_err().to_string().contains("shape"));
-        assert!(network.weights(3, b"no file").is_err());
+        assert_eq!(count, network.shape(3, None).unwrap().parameter_count());
+        assert!(network.weights(4, None, &file).unwrap_err().to_string().contains("shape"));
+        assert!(network.weights(3, None, b"no file").is_err());
     }
 }

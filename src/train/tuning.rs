@@ -25,6 +25,15 @@ impl Tuning {
         }
     }
 
+    /// Name and official shape of what a model file holds after such a run, in official order, and whether it must: of the
+    /// blocks' own tensors an adapter file holds those that the weights lacked.
+    pub fn contents(&self, network: &Config) -> Vec<(String, Vec<usize>, bool)> {
+        match self.lora() {
+            Some(lora) => lora.parameters(network),
+            None => names::live(network).into_iter().map(|(name, shape)| (name, shape, true)).collect(),
+        }
+    }
+
     /// Numbers that a run trains of `network`; `taken` says which tensors a weights file brings.
     pub fn trained(&self, network: &Config, taken: impl Fn(&str) -> bool) -> usize {
         let Self::Lora(lora) = self else { return network.parameter_count() };

@@ -49,6 +49,11 @@ impl Pretrained {
         self.source.name()
     }
 
+    /// Length of the file.
+    pub fn bytes(&self) -> u64 {
+        self.source.len()
+    }
+
     /// What the file says about its network.
     pub fn description(&self) -> &Description {
         self.checkpoint.description()

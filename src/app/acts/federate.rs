@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::acts::split;
 use crate::app::link::{self, Loading};
-use crate::app::plain::federate::same_names;
+use crate::app::plain::federate::{same_names, wrong_weights};
 use crate::app::state::{Area, JobState, Part, Store};
 use crate::engine::message::{
     Command, CoordinatorAct, CoordinatorAnswer, CoordinatorRequest, Event, FederateJob, Invitation,
@@ -59,7 +59,10 @@ pub fn start(store: Store) {
     }
     // A tab that took part before it was reloaded goes on as soon as its scene is back.
     Effect::new(move |_| {
-        let ready = store.federate.seen.with(Option::is_some) && store.is_ready() && store.labelled_classes() > 1;
+        let ready = store.federate.seen.with(Option::is_some)
+            && store.is_ready()
+            && store.labelled_classes() > 1
+            && misses_weights(store).is_none();
         if ready
             && store.federate.part.get_untracked() == Part::None
             && let Some(noted) = noted()
@@ -137,6 +140,17 @@ pub fn read<T: for<'a> Deserialize<'a>>(answer: &CoordinatorAnswer) -> Result<T,
     Err(refusal.unwrap_or_else(|_| format!("the server answers with status {}; check the link", answer.status)))
 }
 
+/// What is wrong with the loaded weights, where the federation trains adapters of some.
+pub fn misses_weights(store: Store) -> Option<&'static str> {
+    store.federate.seen.with(|seen| {
+        let definition = &seen.as_ref()?.definition;
+        store
+            .weights
+            .loaded
+            .with(|loaded| wrong_weights(definition, loaded.as_ref().map(|loaded| loaded.id.as_deref())))
+    })
+}
+
 /// What has to be there before one can take part.
 pub fn missing(store: Store) -> Option<&'static str> {
     let federate = store.federate;
@@ -144,6 +158,8 @@ pub fn missing(store: Store) -> Option<&'static str> {
         Some("Open an invitation first.")
     } else if store.scene.with(Option::is_none) {
         Some("Open your scene in Classify first.")
+    } else if let Some(sentence) = misses_weights(store) {
+        Some(sentence)
     } else if store.labelled_classes() < 2 {
         Some("Label pixels of at least two classes in Classify first.")
     } else if federate.mapping.with(|mapping| mapping.iter().all(|&class| class == 0)) {

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::app::acts::federate::{ask, read};
 use crate::app::acts::{neighbours, take_away};
 use crate::app::link;
-use crate::app::plain::host::{definition, network};
+use crate::app::plain::host::{Beginning, definition, network};
+use crate::app::plain::weights::in_words;
 use crate::app::state::{Hosted, Store};
-use crate::engine::message::{Command, CoordinatorAct, Event, Invitation, Place};
+use crate::engine::message::{Command, CoordinatorAct, Event, FederatedModel, Invitation, Place};
 use crate::federation::protocol::{Answer, BlobRef, Created, FederationId, FederationView, Phase, RoundView};
 
 /// Where a tab notes what it hosts, until it is closed.
@@ -99,14 +100,17 @@ async fn create_now(store: Store) -> Result<(), String> {
     let info = store.scene.with_untracked(|scene| scene.as_ref().map(|scene| scene.info.clone()));
     let info = info.ok_or("Open a scene first.")?;
     let classes = store.classes.get_untracked();
-    let network = network(&info, &store.config.get_untracked());
+    let loaded = store.weights.loaded.with_untracked(|loaded| loaded.as_ref().map(|loaded| in_words(&loaded.summary)));
+    let network = network(&info, &store.config.get_untracked(), loaded.is_some());
     let command = Command::MakeFederatedModel { network: Box::new(network.clone()), classes: classes.len() };
-    let (bytes, sha256) = match link::call(command, &[]).await.map_err(|failure| failure.message)? {
-        Event::FederatedModel { bytes, sha256 } => (bytes, sha256),
-        _ => return Err("The engine made no model; reload the page.".into()),
-    };
+    let FederatedModel { bytes, sha256, backbone } =
+        match link::call(command, &[]).await.map_err(|failure| failure.message)? {
+            Event::FederatedModel(model) => model,
+            _ => return Err("The engine made no model; reload the page.".into()),
+        };
     let weights = BlobRef { sha256, bytes: bytes.len() as u64 };
-    let definition = definition(&store.federate.draft.get_untracked(), &info, &classes, &network, weights)?;
+    let beginning = Beginning { weights, backbone: backbone.zip(loaded) };
+    let definition = definition(&store.federate.draft.get_untracked(), &info, &classes, &network, beginning)?;
     let json = serde_json::to_string(&definition).map_err(|error| error.to_string())?;
     let (server, admin) = (own_server(), store.federate.admin_token.get_untracked().trim().to_owned());
     let created: Created = read(&ask(&server, &admin, CoordinatorAct::Post(Some(json)), "/federations".into()).await?)?;

@@ -31,8 +31,8 @@ pub fn Host(store: Store) -> impl IntoView {
             <p class="quiet" data-testid="host-missing">
                 {move || {
                     host::missing(store).unwrap_or(
-                        "Bands and classes are those of the open scene, the network is the one of step 3. Training starts by itself \
-                         once enough clients are there.",
+                        "Bands and classes are those of the open scene, the network is the one of step 3; with loaded weights and LoRA \
+                         only adapters are trained and sent. Training starts by itself once enough clients are there.",
                     )
                 }}
             </p>

@@ -61,11 +61,19 @@ fn What(definition: Definition, clients: u32) -> impl IntoView {
         view! { <div><dt>{name}</dt><dd data-testid=testid>{value}</dd></div> }
     };
     let sizes = leaving(&definition);
+    let backbone = definition.model.backbone.map(|backbone| {
+        fact(
+            "Fine-tunes",
+            "federate-backbone",
+            format!("a file of {} that everybody loads, SHA-256 {}", number::bytes(backbone.bytes), backbone.sha256),
+        )
+    });
     view! {
         <section class="federate-part" aria-label="What the federation is">
             <h2 data-testid="federate-title">{definition.title.clone()}</h2>
             <dl class="facts">
                 {fact("Model", "federate-model", format!("{}, {}", definition.model.name, number::bytes(definition.model.weights.bytes)))}
+                {backbone}
                 {fact("Input", "federate-bands", bands)}
                 {fact("Classes", "federate-classes", definition.classes.len().to_string())}
                 {fact("Rounds", "federate-rounds", format!("{}, {}", definition.rounds, local_work(&definition)))}

@@ -47,6 +47,19 @@ pub fn leaving(definition: &Definition) -> Vec<Leaving> {
     list
 }
 
+/// What is wrong with the loaded weights, where the federation trains adapters of some: `loaded` is their hash, where one is known.
+pub fn wrong_weights(definition: &Definition, loaded: Option<Option<&str>>) -> Option<&'static str> {
+    let wanted = definition.model.backbone?.sha256.to_string();
+    match loaded {
+        None => Some("Load the weights that this federation fine-tunes in step 3 of Classify first."),
+        Some(Some(hash)) if hash != wanted => Some(
+            "Other weights are loaded than those that this federation fine-tunes; load those in step 3 of Classify.",
+        ),
+        // A file that is read where it lies is hashed when it is used.
+        Some(_) => None,
+    }
+}
+
 /// What never leaves it.
 pub const STAYS: &str = "Spectra, pixels, labels, maps, file names and places never leave this machine. Nothing that is sent says who you are: \
                          clients are random names.";

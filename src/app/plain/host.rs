@@ -7,7 +7,7 @@ use crate::federation::protocol::{
 };
 use crate::labels::Class;
 use crate::scene::SceneInfo;
-use crate::train::{ModelSize, SharedNetwork, TrainConfig};
+use crate::train::{ModelSize, SharedNetwork, TrainConfig, Tuning};
 
 /// Longest side of the common network's input: one matrix of the spectral encoder grows with its area.
 const TILE_MAX: usize = 96;
@@ -30,15 +30,25 @@ pub fn grid(info: &SceneInfo) -> Vec<f64> {
     grid
 }
 
-/// The network that everybody builds: the chosen size, or Nano where that needs weights of its own.
-pub fn network(info: &SceneInfo, config: &TrainConfig) -> SharedNetwork {
+/// The network that everybody builds: with LoRA and weights to adapt the chosen one; without, the chosen size trained in full, or
+/// Nano where that would be too much to send in every round.
+pub fn network(info: &SceneInfo, config: &TrainConfig, weights: bool) -> SharedNetwork {
+    let adapters = weights && config.tuning.lora().is_some();
     let small = matches!(config.size, ModelSize::Tiny | ModelSize::Nano);
-    let config = if small { config.clone() } else { TrainConfig::preset(ModelSize::Nano) };
+    let config = if small || adapters { config.clone() } else { TrainConfig::preset(ModelSize::Nano) };
+    let tuning = if adapters { config.tuning.clone() } else { Tuning::Full };
     let multiple = (4 * config.patch()).max(8);
     let side = |length: usize| length.next_multiple_of(multiple).min(TILE_MAX / multiple * multiple).max(multiple);
     let components = config.components.min(grid(info).len());
-    let config = TrainConfig { tuning: crate::train::Tuning::Full, components, ..config };
+    let config = TrainConfig { tuning, components, ..config };
     SharedNetwork { tile: [side(info.rows), side(info.cols)], components, config }
+}
+
+/// What a federation begins with.
+pub struct Beginning {
+    pub weights: BlobRef,
+    /// The frozen weights and their name, where adapters are trained.
+    pub backbone: Option<(BlobRef, String)>,
 }
 
 /// The definition, once the weights with which it begins are there.
@@ -50,16 +60,19 @@ pub fn definition(
     info: &SceneInfo,
     classes: &[Class],
     network: &SharedNetwork,
-    weights: BlobRef,
+    beginning: Beginning,
 ) -> Result<Definition, String> {
-    let size = if network.config.size == ModelSize::Tiny { "Tiny" } else { "Nano" };
+    let (backbone, name) = match (beginning.backbone, network.config.tuning.lora()) {
+        (Some((backbone, name)), Some(lora)) => (Some(backbone), format!("{name}; LoRA of rank {}", lora.rank)),
+        _ => (None, format!("HyperSIGMA {}", if network.config.size == ModelSize::Tiny { "Tiny" } else { "Nano" })),
+    };
     let definition = Definition {
         version: VERSION,
         title: draft.title.trim().to_owned(),
         model: Model {
-            name: format!("HyperSIGMA {size}"),
-            weights,
-            backbone: None,
+            name,
+            weights: beginning.weights,
+            backbone,
             settings: serde_json::to_value(network).map_err(|error| error.to_string())?,
         },
         trainable: Trainable::All,
@@ -97,23 +110,36 @@ mod tests {
     use super::*;
     use crate::federation::protocol::Hash;
     use crate::scene::{Cube, teaching};
+    use crate::train::Lora;
 
     #[test]
     fn a_scene_and_a_few_numbers_make_a_definition() {
         let (cube, labels) = teaching::generate(1);
         let info = cube.info();
-        let network = network(info, &TrainConfig::default());
+        let network = network(info, &TrainConfig::default(), true);
         assert_eq!(network.validate(), Ok(()));
-        let weights = BlobRef { sha256: Hash([1; 32]), bytes: 1000 };
-        let made = definition(&Draft::default(), info, &labels.classes, &network, weights).unwrap();
+        let definition = |draft: &Draft, network: &SharedNetwork, backbone| {
+            let weights = BlobRef { sha256: Hash([1; 32]), bytes: 1000 };
+            definition(draft, info, &labels.classes, network, Beginning { weights, backbone })
+        };
+        let made = definition(&Draft::default(), &network, None).unwrap();
         assert_eq!(made.check(), Ok(()));
         assert_eq!(made.classes.len(), labels.classes.len());
         let back: SharedNetwork = serde_json::from_value(made.model.settings).unwrap();
         assert_eq!(back, network);
         let untitled = Draft { title: " ".into(), ..Draft::default() };
-        assert!(definition(&untitled, info, &labels.classes, &network, weights).unwrap_err().contains("title"));
+        assert!(definition(&untitled, &network, None).unwrap_err().contains("title"));
         let trimmed = Draft { combining: Combining::TrimmedMean, trim: 0.5, ..Draft::default() };
-        assert!(definition(&trimmed, info, &labels.classes, &network, weights).unwrap_err().contains("trim"));
+        assert!(definition(&trimmed, &network, None).unwrap_err().contains("trim"));
+
+        let lora = TrainConfig { tuning: Tuning::Lora(Lora::default()), ..TrainConfig::preset(ModelSize::Base) };
+        assert_eq!(super::network(info, &lora, false).config.tuning, Tuning::Full, "nothing is loaded to adapt");
+        let adapted = super::network(info, &lora, true);
+        assert_eq!((adapted.config.size, &adapted.config.tuning), (ModelSize::Base, &lora.tuning));
+        let backbone = BlobRef { sha256: Hash([2; 32]), bytes: 5000 };
+        let made = definition(&Draft::default(), &adapted, Some((backbone, "HyperSIGMA Base, Q8_0".into()))).unwrap();
+        assert_eq!(made.model.name, "HyperSIGMA Base, Q8_0; LoRA of rank 8");
+        assert_eq!((made.model.backbone, made.check()), (Some(backbone), Ok(())));
     }
 
     #[test]
@@ -137,7 +163,7 @@ mod tests {
     fn large_scenes_and_sizes_give_a_network_for_every_tab() {
         let (cube, _) = teaching::generate(1);
         let info = SceneInfo { rows: 3, cols: 5000, ..cube.info().clone() };
-        let network = network(&info, &TrainConfig::preset(ModelSize::Base));
+        let network = network(&info, &TrainConfig::preset(ModelSize::Base), false);
         assert_eq!((network.config.size, network.tile), (ModelSize::Nano, [8, 96]));
         assert_eq!(network.validate(), Ok(()));
     }

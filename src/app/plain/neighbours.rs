@@ -73,7 +73,11 @@ pub fn misfit(definition: &Definition) -> Option<&'static str> {
     let known = |class: &TheirClass| TEACHING_CLASSES.iter().any(|(name, _)| *name == class.name);
     let (low, high) = TEACHING_RANGE_NM;
     let grid = &definition.input.wavelengths_nm;
-    if definition.classes.iter().filter(|class| known(class)).count() < 2 {
+    if definition.model.backbone.is_some() {
+        Some(
+            "Neighbours have no weights to adapt, and this federation fine-tunes some; host one that trains Nano in full to try it alone.",
+        )
+    } else if definition.classes.iter().filter(|class| known(class)).count() < 2 {
         Some(
             "Made-up scenes have the classes of the teaching scene, and this federation has others; host one from the teaching scene to try it alone.",
         )

@@ -80,18 +80,23 @@ pub fn in_short(summary: &WeightsSummary) -> String {
     )
 }
 
+/// "HyperSIGMA Base, pre-trained encoders, Q4_0".
+pub fn in_words(summary: &WeightsSummary) -> String {
+    format!("{}, {}", summary.title, kind_name(summary.quantization))
+}
+
 /// "from HyperSIGMA Base, pre-trained encoders, Q4_0; LoRA of rank 8": what figures stand on.
 pub fn start(summary: &WeightsSummary, tuning: &Tuning) -> String {
     let how = match tuning {
         Tuning::Full => "tuned in full".to_owned(),
         Tuning::Lora(lora) => format!("LoRA of rank {}", lora.rank),
     };
-    format!("from {}, {}; {how}", summary.title, kind_name(summary.quantization))
+    format!("from {}; {how}", in_words(summary))
 }
 
 /// "HyperSIGMA Nano, segmentation of 16 classes, Q8_0, not trained further": what a map by the weights alone stands on.
 pub fn as_they_are(summary: &WeightsSummary) -> String {
-    format!("{}, {}, not trained further", summary.title, kind_name(summary.quantization))
+    format!("{}, not trained further", in_words(summary))
 }
 
 /// The half of a pair that a report lacks: pre-training saves each encoder in a file of its own.

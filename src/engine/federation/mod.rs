@@ -2,12 +2,14 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `beginning` | the weights with which a federation begins |
 //! | `asking` | single requests to a coordinator, for hosts and for whoever looks at an invitation |
 //! | `keeping` | what survives a closed tab |
 //! | `scene` | the open scene as the federation sees it |
 //! | `rounds` | local training of one round |
 
 mod asking;
+mod beginning;
 mod keeping;
 mod rounds;
 mod scene;

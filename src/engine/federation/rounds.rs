@@ -66,7 +66,7 @@ impl LocalRound {
         };
         let mix = u64::from_le_bytes(plan.client.0) ^ u64::from(plan.round).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let config = scene.network.local(epochs, scene.network.config.seed ^ mix);
-        let mut trainer = Trainer::new(config, data, device)?;
+        let mut trainer = Trainer::starting_from(config, data, device, scene.backbone.as_ref())?;
         let mut model = SafetensorsSource::new(plan.model).map_err(|error| TrainError::Network(error.to_string()))?;
         trainer.begin_from(&mut model)?;
         // One schedule over all rounds: within a round of a few epochs a cosine of its own would only waste them.

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use crate::federation::protocol::Definition;
+use crate::federation::protocol::{Definition, Trainable};
 use crate::labels::{Class, LabelledPixel, Split, class_color};
 use crate::preprocess::{BandGathering, PreprocessError, Resampled};
 use crate::scene::Cube;
-use crate::train::SharedNetwork;
+use crate::train::{BaseWeights, SharedNetwork};
+use crate::weights::Pretrained;
 
 /// The scene, resampled; the split with the federation's classes; the network that everybody builds.
 pub struct FederatedScene {
@@ -15,19 +16,26 @@ pub struct FederatedScene {
     pub split: Split,
     pub classes: Vec<Class>,
     pub network: SharedNetwork,
+    /// The frozen weights, where adapters are trained.
+    pub backbone: Option<Rc<Pretrained>>,
 }
 
 impl FederatedScene {
-    /// `mapping` names the federation's class of each own one, 0 for none.
+    /// `mapping` names the federation's class of each own one, 0 for none; `weights` are those that are loaded.
     ///
     /// # Errors
     /// A sentence for people.
-    pub fn new(cube: Rc<dyn Cube>, split: &Split, mapping: &[u8], definition: &Definition) -> Result<Self, String> {
-        if definition.model.backbone.is_some() {
-            return Err("this federation trains adapters of a backbone, which this page cannot do yet; take part with the command line".into());
-        }
-        if definition.trainable != crate::federation::protocol::Trainable::All {
-            return Err("this federation trains a part of its network only, which this page cannot do yet".into());
+    pub fn new(
+        cube: Rc<dyn Cube>,
+        split: &Split,
+        mapping: &[u8],
+        definition: &Definition,
+        weights: Option<Rc<Pretrained>>,
+    ) -> Result<Self, String> {
+        if definition.trainable != Trainable::All {
+            return Err(
+                "this federation trains a part of its network only, which this page cannot do; tell the host".into()
+            );
         }
         let network: SharedNetwork = serde_json::from_value(definition.model.settings.clone()).map_err(|error| {
             format!("the federation's network is not described in a way that this page knows ({error}); tell the host")
@@ -35,6 +43,7 @@ impl FederatedScene {
         network
             .validate()
             .map_err(|error| format!("the federation's network cannot be built: {error}; tell the host"))?;
+        let backbone = backbone(definition, &network, weights)?;
         let cube = Resampled::new(cube, &definition.input.wavelengths_nm).map_err(|error| error.to_string())?;
         let colour = |(index, class): (usize, &crate::federation::protocol::Class)| Class {
             name: class.name.clone(),
@@ -42,7 +51,17 @@ impl FederatedScene {
         };
         let classes: Vec<Class> = definition.classes.iter().enumerate().map(colour).collect();
         let split = mapped(split, mapping, classes.len())?;
-        Ok(Self { cube, split, classes, network })
+        Ok(Self { cube, split, classes, network, backbone })
+    }
+
+    /// Name and hash of the frozen weights.
+    ///
+    /// # Errors
+    /// A sentence when they cannot be read.
+    pub fn base(&self) -> Result<Option<BaseWeights>, String> {
+        let Some(backbone) = &self.backbone else { return Ok(None) };
+        let sha256 = backbone.sha256().map_err(|error| error.to_string())?;
+        Ok(Some(BaseWeights { name: backbone.name().to_owned(), sha256 }))
     }
 
     /// Gathers what round 0 shares.
@@ -52,6 +71,31 @@ impl FederatedScene {
     pub fn gathering(&self) -> Result<BandGathering<'_>, PreprocessError> {
         BandGathering::new(&self.cube)
     }
+}
+
+/// The loaded weights, where the federation trains adapters and they are those that it means.
+fn backbone(
+    definition: &Definition,
+    network: &SharedNetwork,
+    weights: Option<Rc<Pretrained>>,
+) -> Result<Option<Rc<Pretrained>>, String> {
+    let (wanted, adapters) = (definition.model.backbone, network.config.tuning.lora().is_some());
+    let Some(wanted) = wanted.filter(|_| adapters) else {
+        let sound = wanted.is_none() && !adapters;
+        return if sound {
+            Ok(None)
+        } else {
+            Err("the federation names adapters without weights, or weights without adapters; tell the host".into())
+        };
+    };
+    let wants = format!("this federation fine-tunes weights with the SHA-256 {}", wanted.sha256);
+    let load = "load the right file in step 3 of Classify and take part again";
+    let weights = weights.ok_or_else(|| format!("{wants}, and no weights are loaded; {load}"))?;
+    let found = weights.sha256().map_err(|error| error.to_string())?;
+    if found == wanted.sha256.to_string() {
+        return Ok(Some(weights));
+    }
+    Err(format!("{wants}, but those of {} are {found}; {load}", weights.name()))
 }
 
 /// The pixels that are held out: test pixels, or validation pixels where there are none.

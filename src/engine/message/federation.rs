@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use crate::federation::client::{Bytes, Invitation, Ledger, OwnScope, Stage, Traffic};
-use crate::federation::protocol::{ClientId, FederationId, Hash, RoundView, StateView};
+use crate::federation::protocol::{BlobRef, ClientId, FederationId, Hash, RoundView, StateView};
 use crate::labels::{Accuracy, LabelMap, Split};
 
 /// Where a federation is, and what opens it: an invite token, or the host's.
@@ -32,6 +32,16 @@ impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Place {{ {}, {} }}", self.server, self.federation)
     }
+}
+
+/// The weights with which a federation begins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FederatedModel {
+    /// A safetensors file.
+    pub bytes: serde_bytes::ByteBuf,
+    pub sha256: Hash,
+    /// The frozen weights, where these are adapters.
+    pub backbone: Option<BlobRef>,
 }
 
 /// One small request to a coordinator.

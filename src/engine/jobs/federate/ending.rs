@@ -20,8 +20,8 @@ impl Taking<'_> {
         if self.job.simulated {
             return Ok(FederationEnd { model: Some(model.hash), global: None, alone: None });
         }
-        let scene = self.scene()?;
-        let weights = scene.network.weights(scene.classes.len(), &model.bytes)?;
+        let scene = self.scene().await?;
+        let weights = scene.network.weights(scene.classes.len(), scene.backbone.as_deref(), &model.bytes)?;
         let global = self.map(&scene, weights).await?;
         let alone = if self.job.compare { Some(self.alone(&scene).await?) } else { None };
         Ok(FederationEnd { model: Some(model.hash), global: Some(global), alone })
@@ -37,7 +37,8 @@ impl Taking<'_> {
             LocalWork::Epochs(epochs) => (epochs as usize * rounds, usize::MAX),
             LocalWork::Steps(steps) => (steps as usize * rounds, steps as usize * rounds),
         };
-        let mut trainer = Trainer::new(scene.network.local(epochs, scene.network.config.seed), data, &device)?;
+        let config = scene.network.local(epochs, scene.network.config.seed);
+        let mut trainer = Trainer::starting_from(config, data, &device, scene.backbone.as_ref())?;
         let mut pace = Pace::start(0);
         let mut steps = 0;
         while !trainer.finished() && steps < most {
@@ -62,17 +63,20 @@ impl Taking<'_> {
         let projection = self.client.input_projection().ok_or("the projection is missing").map_err(Refusal::from)?;
         let title = self.client.definition().map_or_else(String::new, |definition| definition.title.clone());
         let description = Description {
-            format: 1,
+            format: if scene.backbone.is_some() { 2 } else { 1 },
             config: scene.network.local(1, scene.network.config.seed),
-            shape: scene.network.shape(scene.classes.len())?,
+            shape: scene.network.shape(scene.classes.len(), scene.backbone.as_deref())?,
             projection,
             classes: scene.classes.clone(),
             scene: title,
             report: TrainingReport { split: scene.split.name.clone(), history: Vec::new(), best_epoch: 1 },
-            base: None,
-            adapter: false,
+            base: scene.base().map_err(Refusal::from)?,
+            adapter: scene.backbone.is_some(),
         };
-        let model = TrainedModel::from_parts(description, weights).map_err(Refusal::from)?;
+        let mut model = TrainedModel::from_parts(description, weights).map_err(Refusal::from)?;
+        if let Some(backbone) = &scene.backbone {
+            model = model.with_base(backbone.clone()).map_err(Refusal::from)?;
+        }
         let (rows, cols) = (scene.cube.info().rows, scene.cube.info().cols);
         let view = CubeView { cube: &scene.cube, projection: model.projection() };
         let mut mapper = Mapper::new(model.network(&device)?, rows, cols, model.config(), &device)?;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::super::clock::{now_s, sleep_ms};
 use super::super::federation::{FederatedScene, Keeping, LocalRound, RoundPlan};
 use super::super::message::{
-    Event, FederateJob, FederationProgress, FederationRounds, LocalPhase, LocalProgress, RequestId, Stage,
+    DeviceChoice, Event, FederateJob, FederationProgress, FederationRounds, LocalPhase, LocalProgress, RequestId, Stage,
 };
 use super::super::session::{Refusal, Session};
 use super::pace::Pace;
@@ -177,12 +177,24 @@ impl<'a> Taking<'a> {
     }
 
     /// The scene as the federation sees it.
-    fn scene(&mut self) -> Result<Rc<FederatedScene>, Stop> {
+    async fn scene(&mut self) -> Result<Rc<FederatedScene>, Stop> {
         if let Some(scene) = &self.scene {
             return Ok(scene.clone());
         }
-        let definition = self.client.definition().ok_or("the federation is not known yet").map_err(Refusal::from)?;
-        let scene = FederatedScene::new(self.session.cube()?, &self.job.split, &self.job.classes, definition);
+        let unknown = || Refusal::from("the federation is not known yet");
+        let frozen = self.client.definition().ok_or_else(unknown)?.model.backbone.is_some();
+        let weights = if frozen { self.session.loaded_weights() } else { None };
+        if let Some(weights) = &weights {
+            while weights.hash_next().map_err(Refusal::from)? {
+                self.hear().await?;
+            }
+            if self.session.chosen().await?.info.active == DeviceChoice::Webgpu {
+                self.session.trust_frozen().await?;
+            }
+        }
+        let definition = self.client.definition().ok_or_else(unknown)?;
+        let (cube, job) = (self.session.cube()?, &self.job);
+        let scene = FederatedScene::new(cube, &job.split, &job.classes, definition, weights);
         let scene = Rc::new(scene.map_err(Refusal::from)?);
         self.scene = Some(scene.clone());
         Ok(scene)
@@ -200,7 +212,7 @@ impl<'a> Taking<'a> {
     }
 
     async fn gather(&mut self, ticket: Ticket) -> Result<(), Stop> {
-        let scene = self.scene()?;
+        let scene = self.scene().await?;
         let mut gathering = scene.gathering().map_err(Refusal::from)?;
         let mut pace = Pace::start(0);
         while gathering.read_next().map_err(Refusal::from)? {
@@ -218,7 +230,7 @@ impl<'a> Taking<'a> {
 
     /// The tiles that labels need, projected; `None` once the work is no longer wanted.
     async fn data(&mut self, ticket: Ticket) -> Result<Option<TrainingData>, Stop> {
-        let scene = self.scene()?;
+        let scene = self.scene().await?;
         let projection = match self.client.projection() {
             Some(projection) => projection.clone(),
             None => {
@@ -252,7 +264,7 @@ impl<'a> Taking<'a> {
         model: &[u8],
     ) -> Result<Option<LocalRound>, Stop> {
         let Some(data) = self.data(ticket).await? else { return Ok(None) };
-        let (scene, device) = (self.scene()?, self.session.chosen().await?.device);
+        let (scene, device) = (self.scene().await?, self.session.chosen().await?.device);
         let (Some(definition), Some(client), Some(hash)) = (self.client.definition(), self.client.id(), ticket.model)
         else {
             return Ok(None);
