@@ -23,6 +23,8 @@ mod jobs;
 #[cfg(feature = "model")]
 pub mod memory;
 #[cfg(feature = "model")]
+mod refusal;
+#[cfg(feature = "model")]
 mod render;
 #[cfg(feature = "model")]
 mod session;

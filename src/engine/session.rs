@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::control::Control;
-use super::message::{
-    Command, DeviceChoice, Event, Failure, FederatedModel, FitLimits, Reply, Request, RequestId, SceneOpened,
-};
+use super::message::{Command, DeviceChoice, Event, FederatedModel, FitLimits, Reply, Request, RequestId, SceneOpened};
+pub(super) use super::refusal::Refusal;
+use super::refusal::refuse_scene;
 use super::render::Renderer;
 use super::weights::{Current, Inspect, Shelf};
 use super::{device, jobs};
@@ -23,24 +23,6 @@ type Places = Result<Rc<dyn Store>, String>;
 /// Where replies go: the page, or a test.
 pub trait Outbox {
     fn post(&self, reply: Reply);
-}
-
-/// An answer that is a sentence.
-pub(super) struct Refusal(pub Failure);
-
-impl<E: std::fmt::Display> From<E> for Refusal {
-    fn from(error: E) -> Self {
-        Refusal(Failure { message: error.to_string(), choices: None })
-    }
-}
-
-/// Scene errors may come with a choice, so they are not only a sentence.
-fn refuse_scene(error: SceneError) -> Refusal {
-    let choices = match &error {
-        SceneError::ChooseVariable { choices, .. } => Some(choices.clone()),
-        _ => None,
-    };
-    Refusal(Failure { message: error.to_string(), choices })
 }
 
 #[derive(Default)]

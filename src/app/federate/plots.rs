@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::app::plain::axis::{Axis, extent, path};
-use crate::app::plain::federate::{LayerScopes, divergences, scopes};
+use crate::app::plain::federate::{LayerScopes, divergences, layer_name, scopes};
 use crate::app::plain::number;
 use crate::app::state::Store;
 use crate::scope::Target;
@@ -259,10 +259,8 @@ pub fn Divergence(store: Store) -> impl IntoView {
                         })
                     })
                     .collect_view();
-                // The beginning of a long name says the least.
-                let short: String = name.chars().rev().take(32).collect::<Vec<_>>().into_iter().rev().collect();
                 view! {
-                    <text x=NAMES - 6.0 y=y + ROW - 2.0 text-anchor="end">{short}</text>
+                    <text x=NAMES - 6.0 y=y + ROW - 2.0 text-anchor="end">{layer_name(&name)}</text>
                     {cells}
                 }
             })

@@ -72,6 +72,17 @@ pub fn same_names(own: &[Class], theirs: &[TheirClass]) -> Vec<u8> {
     own.iter().map(|class| place(class).map_or(0, |place| u8::try_from(place + 1).unwrap_or(0))).collect()
 }
 
+/// The official name of a layer, short enough for a plot: "spatial 3.attn.qkv" for `spat_encoder.blocks.3.attn.qkv.weight`.
+pub fn layer_name(official: &str) -> String {
+    let name = official.strip_suffix(".weight").unwrap_or(official);
+    let (encoder, rest) = match name.split_once("_encoder.") {
+        Some(("spat", rest)) => ("spatial ", rest),
+        Some(("spec", rest)) => ("spectral ", rest),
+        _ => ("", name),
+    };
+    format!("{encoder}{}", rest.strip_prefix("blocks.").unwrap_or(rest))
+}
+
 /// The algorithm in words: "FedAvg, proximal term 0.01, weight scopes aligned with λ = 0.1".
 pub fn algorithm(definition: &Definition) -> String {
     let algorithm = &definition.algorithm;
@@ -225,6 +236,27 @@ mod tests {
         let document = include_str!("../../../docs/federation.md");
         let json = document.split("```json definition\n").nth(1).unwrap().split("```").next().unwrap();
         serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn names_of_layers_fit_a_plot() {
+        assert_eq!(layer_name("spat_encoder.blocks.3.attn.qkv.weight"), "spatial 3.attn.qkv");
+        assert_eq!(layer_name("spec_encoder.blocks.0.attn.qkv.lora_A.weight"), "spectral 0.attn.qkv.lora_A");
+        assert_eq!(layer_name("spec_encoder.spat_map.weight"), "spectral spat_map");
+        assert_eq!(layer_name("DR1.weight"), "DR1");
+    }
+
+    #[test]
+    fn wrong_weights_are_told_before_anybody_joins() {
+        let backbone = crate::federation::protocol::BlobRef { sha256: Hash([7; 32]), bytes: 9 };
+        let (plain, mut tuned) = (definition(), definition());
+        tuned.model.backbone = Some(backbone);
+        let right = backbone.sha256.to_string();
+        assert_eq!(wrong_weights(&plain, None), None);
+        assert!(wrong_weights(&tuned, None).is_some_and(|sentence| sentence.starts_with("Load")));
+        assert!(wrong_weights(&tuned, Some(Some("00"))).is_some_and(|sentence| sentence.starts_with("Other")));
+        assert_eq!(wrong_weights(&tuned, Some(Some(&right))), None);
+        assert_eq!(wrong_weights(&tuned, Some(None)), None, "the engine looks at files that are read where they lie");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 // A coordinator of federated rounds of a test's own.
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -9,20 +10,22 @@ import { Skip } from './test.mjs';
 export const ADMIN = 'the-admin-token-of-this-test';
 const program = process.env.SIGMASCOPE_SERVER ?? path.join(cache, 'target/debug/coordinator');
 
-/** A coordinator with a folder of its own. */
+/** A coordinator with a folder of its own. `act` gets its address, and `kill`, which kills it on the spot, and `again`, which starts it
+ *  again at the same address with the same folder. */
 export async function withCoordinator(act) {
   if (!execFileSync(program, ['--help'], { encoding: 'utf8' }).includes('--data')) {
     throw new Skip('this server knows no federations');
   }
   const folder = await mkdtemp(path.join(os.tmpdir(), 'sigmascope-federation-'));
   await writeFile(path.join(folder, 'token'), ADMIN);
-  const child = spawn(
-    program,
-    ['--dir', path.join(root, 'dist'), '--port', '0', '--data', path.join(folder, 'data'), '--admin-token-file', path.join(folder, 'token')],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  try {
-    const url = await new Promise((resolve, reject) => {
+  let child;
+  const start = async (port) => {
+    child = spawn(
+      program,
+      ['--dir', path.join(root, 'dist'), '--port', port, '--data', path.join(folder, 'data'), '--admin-token-file', path.join(folder, 'token')],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    return new Promise((resolve, reject) => {
       child.on('error', reject);
       child.on('exit', (code) => reject(new Error(`the coordinator ended at once (${code})`)));
       let said = '';
@@ -32,7 +35,15 @@ export async function withCoordinator(act) {
         if (url) resolve(url);
       });
     });
-    await act({ url, child });
+  };
+  try {
+    const url = await start('0');
+    const kill = async () => {
+      const ended = once(child, 'exit');
+      child.kill('SIGKILL');
+      await ended;
+    };
+    await act({ url, kill, again: () => start(new URL(url).port) });
   } finally {
     child.removeAllListeners('exit');
     child.kill('SIGTERM');
