@@ -128,9 +128,12 @@ fn panel_of(area: &Area<'_>, methods: &BTreeMap<String, Vec<&Run>>) -> Result<()
         .caption(format!("α = {alpha}"), ("sans-serif", 16))
         .margin(12)
         .x_label_area_size(32)
-        .y_label_area_size(40)
+        .y_label_area_size(52)
         .build_cartesian_2d(0f64..f64::from(rounds), 0f64..100f64)?;
-    chart.configure_mesh().x_desc("round").y_desc("overall accuracy, %").light_line_style(TRANSPARENT).draw()?;
+    let whole = |value: &f64| format!("{value:.0}");
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc("round").y_desc("overall accuracy, %").x_label_formatter(&whole).y_label_formatter(&whole);
+    mesh.light_line_style(TRANSPARENT).bold_line_style(BLACK.mix(0.1)).draw()?;
     for (index, (name, runs)) in methods.iter().enumerate() {
         let colour = Palette99::pick(index).to_rgba();
         let points: Vec<(f64, Spread)> = (0..=rounds)
@@ -151,7 +154,12 @@ fn panel_of(area: &Area<'_>, methods: &BTreeMap<String, Vec<&Run>>) -> Result<()
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
     }
-    chart.configure_series_labels().position(SeriesLabelPosition::LowerRight).border_style(BLACK.mix(0.2)).draw()?;
+    let mut legend = chart.configure_series_labels();
+    legend
+        .position(SeriesLabelPosition::LowerRight)
+        .background_style(WHITE.mix(0.85))
+        .border_style(BLACK.mix(0.2))
+        .draw()?;
     Ok(())
 }
 

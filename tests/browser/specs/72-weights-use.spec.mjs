@@ -184,6 +184,8 @@ test('weights: a download goes on in a new worker, and can be cancelled', async 
   assert.equal(await tab.get('weights-hash').getAttribute('data-value'), sha256(gguf().bytes));
 
   await tab.get('weights-unload').click();
+  // Without weights the panel may open by itself.
+  await tab.get('weights-freed').waitFor();
   if (!(await tab.get('cache-clear').isVisible())) await tab.get('weights-more-toggle').click();
   await tab.get('cache-clear').click();
   await tab.text('cache-used', /No weights/);
