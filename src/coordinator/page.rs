@@ -11,7 +11,6 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use thiserror::Error;
-use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 
 use super::{ServeOptions, headers};
@@ -64,11 +63,12 @@ struct Page {
 pub(super) fn router(options: &ServeOptions) -> Router {
     let page = Page {
         base: options.base.clone(),
-        // `.br` beside a file is written by the release build; what has none is compressed on the way.
-        files: ServeDir::new(&options.dir).precompressed_br(),
+        // `.br` and `.gz` beside a file are written by the build (`src/bin/pack.rs`). Nothing is compressed here: it would let
+        // anybody keep a core busy for a second with one request.
+        files: ServeDir::new(&options.dir).precompressed_br().precompressed_gzip(),
         policy: headers::Policy::new(&options.dir, &options.weights_from),
     };
-    Router::new().fallback(answer).layer(CompressionLayer::new()).with_state(Arc::new(page))
+    Router::new().fallback(answer).with_state(Arc::new(page))
 }
 
 async fn answer(State(page): State<Arc<Page>>, request: Request) -> Response {

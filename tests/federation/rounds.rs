@@ -94,7 +94,7 @@ fn a_departed_client_does_not_block_and_a_returning_one_takes_the_current_round(
     let federation = Federation::create(&coordinator, &small_model(), |definition| {
         without_statistics(definition);
         definition["quorum"] = json!({"min_clients": 2, "min_fraction": 0.5, "max_clients": 5});
-        definition["deadlines"] = json!({"statistics_s": 60.0, "round_s": 60.0, "presence_s": 4.0});
+        definition["deadlines"] = json!({"statistics_s": 60.0, "round_s": 86400.0, "presence_s": 4.0});
         definition["start"] = "manual".into();
         definition["rounds"] = 2.into();
     });
@@ -104,11 +104,9 @@ fn a_departed_client_does_not_block_and_a_returning_one_takes_the_current_round(
     let mut gone = labs.pop().unwrap();
     let first = gone.fetch(address, gone.state(address).unwrap()["model"].as_str().unwrap()).unwrap();
     let late = gone.train(address, 1, &first).unwrap();
-    let started = Instant::now();
     labs.iter_mut().for_each(|lab| drop(lab.step(address).unwrap()));
-    assert_eq!(federation.state(address)["phase"], "training", "the third one was here a moment ago");
+    // Long before the deadline, which is tomorrow.
     wait_for("round 2", || (federation.state(address)["round"] == 2).then_some(()));
-    assert!(started.elapsed() < Duration::from_secs(30), "long before the deadline");
     let answer = gone.upload(address, "/rounds/1/update", &late.bytes, &json!({"samples": 10})).unwrap();
     assert_eq!((answer.status, answer.reason().as_str()), (410, "late"));
     let replayed = gone.upload(address, "/rounds/2/update", &late.bytes, &json!({"samples": 10})).unwrap();

@@ -19,7 +19,7 @@ fn no_token_is_kept_or_logged() {
     // A request with a token where none belongs.
     let path = format!("/api/v1/federations?token={ADMIN}");
     assert_eq!(raw(coordinator.address, "GET", &path, &[], b"").unwrap().status, 401);
-    assert!(coordinator.terminate() < Duration::from_secs(10));
+    coordinator.terminate();
     let log = coordinator.log();
     assert!(secrets.iter().all(|secret| secret.len() >= 20));
     for secret in &secrets {

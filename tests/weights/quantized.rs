@@ -73,10 +73,15 @@ fn a_file_of_the_package_is_read() {
     }
 }
 
-/// The other direction, where the package is installed: it reads our file and quantizes the same numbers to the same bytes.
+/// The other direction: the package reads our file and quantizes the same numbers to the same bytes. `./test` installs it and names
+/// its Python in `SIGMASCOPE_PYTHON`.
 #[test]
 fn the_package_reads_our_file() {
     let Some(python) = python_with("gguf") else {
+        assert!(
+            std::env::var_os("SIGMASCOPE_PYTHON").is_none(),
+            "the Python of SIGMASCOPE_PYTHON lacks the package gguf"
+        );
         println!("SKIP a file of ours read by the gguf package: no Python with it (SIGMASCOPE_PYTHON names one)");
         return;
     };

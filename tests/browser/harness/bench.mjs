@@ -7,7 +7,7 @@ import path from 'node:path';
 import { chromium } from 'playwright-core';
 import { Front } from './front.mjs';
 import { Tab } from './tab.mjs';
-import { Skip } from './test.mjs';
+import { Skip, patience } from './test.mjs';
 
 /** The clone. */
 export const root = path.resolve(path.dirname(new URL(import.meta.url).pathname), '../../..');
@@ -127,7 +127,7 @@ class Desk {
   }
 
   async #goto(page, url) {
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(15_000 * patience);
     const tab = new Tab(page, this);
     this.#tabs.push(tab);
     await page.goto(url, { waitUntil: 'domcontentloaded' });

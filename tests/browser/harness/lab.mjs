@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readCsv } from '../readers/csv.mjs';
 import { readEnvi } from '../readers/envi.mjs';
+import { patience } from './test.mjs';
 
 /** Settings as the page keeps them, to start a test with a small network: pass to Desk.open's `prepare`. */
 export function withSettings(settings) {
@@ -27,7 +28,7 @@ export class Lab {
   /** Waits until the engine listens; returns the device's name. */
   async engine(timeout_s = 60) {
     await this.page.waitForFunction(() => document.querySelector('[data-testid=device-menu]')?.dataset.state === 'ready', null, {
-      timeout: timeout_s * 1000,
+      timeout: timeout_s * patience * 1000,
     });
     return this.tab.text('device-name', /^(?!Choosing)/, timeout_s);
   }
@@ -164,7 +165,7 @@ export class Lab {
   /** The sentence of the newest error notice. */
   async errorSentence(timeout_s = 30) {
     const notice = this.tab.get('notice-error').last();
-    await notice.waitFor({ timeout: timeout_s * 1000 });
+    await notice.waitFor({ timeout: timeout_s * patience * 1000 });
     return (await notice.getByTestId('notice-text').innerText()).trim();
   }
 }

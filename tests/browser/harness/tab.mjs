@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { output } from './bench.mjs';
+import { patience } from './test.mjs';
 
 export class Tab {
   /** Errors that the page reported: console errors, uncaught exceptions, failed loads. */
@@ -38,7 +39,7 @@ export class Tab {
   /** Waits until the readout's text matches, and returns it. */
   async text(id, pattern, timeout_s = 30) {
     const locator = this.get(id);
-    const deadline = Date.now() + timeout_s * 1000;
+    const deadline = Date.now() + timeout_s * patience * 1000;
     for (;;) {
       const seen = (await locator.count()) > 0 ? (await locator.first().innerText()).trim() : undefined;
       if (seen !== undefined && pattern.test(seen)) return seen;
@@ -74,7 +75,7 @@ export class Tab {
   async takeAway(act, count = 1, timeout_s = 30) {
     const downloads = [];
     const done = new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${downloads.length} of ${count} files came`)), timeout_s * 1000);
+      const timer = setTimeout(() => reject(new Error(`${downloads.length} of ${count} files came`)), timeout_s * patience * 1000);
       this.page.on('download', (download) => {
         downloads.push(download);
         if (downloads.length === count) {

@@ -5,7 +5,7 @@ import { sharedFile } from '../harness/bench.mjs';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
 import { devices, inWorker } from '../harness/worker.mjs';
-import { test } from '../harness/test.mjs';
+import { patience, test } from '../harness/test.mjs';
 
 test(
   'loss: a destroyed GPU device resumes the job from its checkpoint by itself',
@@ -68,7 +68,7 @@ test(
     await lab.startTraining();
     await tab.text('status-text', /epoch [1-9]\d+ of/, 60);
     await kill();
-    await tab.page.waitForFunction(() => [...document.querySelectorAll('[data-testid=notice-text]')].some((n) => /training (goes on|starts again)/.test(n.innerText)), null, { timeout: 30_000 });
+    await tab.page.waitForFunction(() => [...document.querySelectorAll('[data-testid=notice-text]')].some((n) => /training (goes on|starts again)/.test(n.innerText)), null, { timeout: 30_000 * patience });
     await tab.text('status-text', /epoch \d+ of/, 60);
     await tab.get('job-finish').click();
     await lab.finished(60);
@@ -167,7 +167,7 @@ test(
           document.querySelector('[data-testid=notice-error], dialog[open]') ||
           document.querySelector('[data-testid=scene-name]')?.innerText.includes(stem),
         stem,
-        { timeout: 60_000 },
+        { timeout: 60_000 * patience },
       );
       if ((await tab.get('notice-error').count()) > 0) {
         const sentence = await lab.errorSentence();

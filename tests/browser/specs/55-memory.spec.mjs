@@ -6,7 +6,7 @@ import { paperNetwork } from '../harness/networks.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
 import { paperCheckpoints } from '../harness/weights.mjs';
 import { devices, gpuBytes, heap, inWorker, smallMemory } from '../harness/worker.mjs';
-import { test } from '../harness/test.mjs';
+import { patience, test } from '../harness/test.mjs';
 
 const MIB = 2 ** 20;
 const mib = (bytes) => `${(bytes / MIB).toFixed(1)} MiB`;
@@ -23,7 +23,7 @@ async function explained(tab, lab, sentence) {
   await tab
     .get('notice-text')
     .filter({ hasText: /^The engine stopped \(it ran out of memory\) and was restarted; nothing was lost\.$/ })
-    .waitFor({ timeout: 60_000 });
+    .waitFor({ timeout: 60_000 * patience });
   await lab.engine(60);
   await tab.page.waitForTimeout(1500);
   assert.equal(await tab.text('job-state', /./), 'failed', 'the job was taken up again');

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { cache, root, shared } from '../harness/bench.mjs';
-import { test } from '../harness/test.mjs';
+import { patience, test } from '../harness/test.mjs';
 
 const fixtures = path.join(root, 'tests/fixtures');
 const reference = path.join(shared, 'reference');
@@ -30,7 +30,7 @@ async function open(desk) {
         return found ? route.fulfill({ path: found }) : route.fulfill({ status: 404 });
       }),
   });
-  await tab.page.waitForFunction(() => window.parity, null, { timeout: 60_000 });
+  await tab.page.waitForFunction(() => window.parity, null, { timeout: 60_000 * patience });
   return tab;
 }
 

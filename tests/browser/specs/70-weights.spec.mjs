@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { sharedFile } from '../harness/bench.mjs';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { catalogue, entry, paperCheckpoints, sha256, tinyGguf } from '../harness/weights.mjs';
-import { test } from '../harness/test.mjs';
+import { patience, test } from '../harness/test.mjs';
 
 const layout = (name) => sharedFile(`reference/pretrain_layout/${name}`);
 const officialPair = () => [layout('tiny-spat-checkpoint-1599.pth'), layout('tiny-spec-checkpoint-1599.pth')];
@@ -220,7 +220,7 @@ test('weights: shipped weights load by one press and stay after a reload; each c
   await tab.page.locator('[data-value="tiny-f32"]').click();
   await tab.text('weights-fit', /\w/);
   await tab.get('weights-load').click();
-  assert.equal(await tab.get('weights-hash').getAttribute('data-value', { timeout: 60_000 }), sha256(bytes));
+  assert.equal(await tab.get('weights-hash').getAttribute('data-value', { timeout: 60_000 * patience }), sha256(bytes));
   await tab.get('weights-unload').click();
   assert.match(await tab.text('weights-freed', /\w/), /^Unloaded/);
   await loadFrom(tab, lab, `${front.url}other.gguf`);
@@ -274,7 +274,7 @@ test('weights: a network too large for the device is refused before anything is 
   await tab.choose('weights-files', files);
   assert.match(await tab.text('weights-offer-title', /\w/, 60), /Huge, pre-trained encoders/);
   await tab.get('quantization-f32').click();
-  await tab.page.waitForFunction(() => document.querySelector('[data-testid=weights-fit]')?.dataset.value === 'too-large', null, { timeout: 30_000 });
+  await tab.page.waitForFunction(() => document.querySelector('[data-testid=weights-fit]')?.dataset.value === 'too-large', null, { timeout: 30_000 * patience });
   assert.match(await tab.text('weights-fit', /\w/), /\d.*[GM]i?B/);
   assert.ok((await tab.get('weights-suggestion').count()) > 0, 'nothing is suggested');
   assert.match(await tab.get('weights-suggestion').first().innerText(), /^(Huge|Large|Base) at \w+(, training low-rank adapters,)? with tiles of \d+ pixels needs [\d.]+ [GM]iB\.$/);

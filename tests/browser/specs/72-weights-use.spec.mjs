@@ -4,7 +4,7 @@ import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { ggufOfModel } from '../harness/networks.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
 import { catalogue, entry, sha256, tinyGguf } from '../harness/weights.mjs';
-import { test } from '../harness/test.mjs';
+import { patience, test } from '../harness/test.mjs';
 
 const gguf = (name = 'tiny.gguf') => ({ name, bytes: tinyGguf() });
 
@@ -72,7 +72,7 @@ test(
     await tab.page.waitForFunction(
       () => [...document.querySelectorAll('[data-testid=notice-text]')].some((n) => /training (goes on|starts again)/.test(n.innerText)),
       null,
-      { timeout: 60_000 },
+      { timeout: 60_000 * patience },
     );
     await tab.text('status-text', /epoch \d+ of/, 60);
     await tab.get('job-finish').click();
@@ -249,7 +249,7 @@ test('weights: everything is reached and done by keyboard', async (desk) => {
   await tab.get('step-model').focus();
   await reach('weights-offer-load');
   await keyboard.press('Enter');
-  await tab.get('weights-loaded').waitFor({ timeout: 60_000 });
+  await tab.get('weights-loaded').waitFor({ timeout: 60_000 * patience });
   await tab.get('step-model').focus();
   await reach('report-open');
   await keyboard.press('Enter');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { ADMIN, forget, withCoordinator } from '../harness/coordinator.mjs';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
-import { test } from '../harness/test.mjs';
+import { patience, test } from '../harness/test.mjs';
 
 const settings = withSettings({ ...tiny('cpu'), train_per_class: 6, val_per_class: 3 });
 
@@ -30,7 +30,7 @@ async function host(desk, front, { rounds, epochs }) {
   await lab.number('host-epochs', epochs);
   await lab.number('host-min-clients', 2);
   await tab.get('host-create').click();
-  await tab.get('host-link').waitFor({ timeout: 60_000 });
+  await tab.get('host-link').waitFor({ timeout: 60_000 * patience });
   const link = await tab.get('host-link').inputValue();
   assert.match(link, /#join=[0-9a-f]{16}\.ssi_/);
   assert.equal(await tab.get('host-code').locator('path').count(), 1);

@@ -4,7 +4,7 @@ import { ADMIN, forget, withCoordinator } from '../harness/coordinator.mjs';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
 import { devices, inWorker } from '../harness/worker.mjs';
-import { test } from '../harness/test.mjs';
+import { patience, test } from '../harness/test.mjs';
 
 const settings = withSettings({ ...tiny('cpu'), train_per_class: 6, val_per_class: 3 });
 
@@ -29,13 +29,13 @@ async function host({ tab, lab }, { rounds, epochs, clients }) {
   await lab.number('host-epochs', epochs);
   await lab.number('host-min-clients', clients);
   await tab.get('host-create').click();
-  await tab.get('host-link').waitFor({ timeout: 60_000 });
+  await tab.get('host-link').waitFor({ timeout: 60_000 * patience });
   const link = await tab.get('host-link').inputValue();
   return link.slice(link.indexOf('#'));
 }
 
 async function takePart(tab) {
-  await tab.get('federate-title').waitFor({ timeout: 30_000 });
+  await tab.get('federate-title').waitFor({ timeout: 30_000 * patience });
   await tab.get('federate-compare').uncheck();
   await tab.get('federate-consent').check();
   await tab.get('federate-take-part').click();
@@ -70,7 +70,7 @@ test(
       await kill();
       await first.text('federate-trouble', /\w/, 60);
       await again();
-      await first.get('federate-trouble').waitFor({ state: 'detached', timeout: 60_000 });
+      await first.get('federate-trouble').waitFor({ state: 'detached', timeout: 60_000 * patience });
 
       await second.text('federate-round', /round [23] of 5/, 120);
       await second.workers()[0].evaluate(() => self.close()).catch(() => {});

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { ADMIN, forget, withCoordinator } from '../harness/coordinator.mjs';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
-import { test } from '../harness/test.mjs';
+import { patience, test } from '../harness/test.mjs';
 
 const settings = withSettings({ ...tiny('cpu'), train_per_class: 6, val_per_class: 3 });
 
@@ -20,12 +20,12 @@ async function host(desk, url, plan) {
   await lab.number('host-min-clients', 2);
   await plan(tab, lab);
   await tab.get('host-create').click();
-  await tab.get('host-link').waitFor({ timeout: 60_000 });
+  await tab.get('host-link').waitFor({ timeout: 60_000 * patience });
   return tab;
 }
 
 const standing = (tab, number, word, timeout_s) =>
-  tab.page.locator(`[data-testid=neighbour-${number}][data-state=${word}]`).waitFor({ timeout: timeout_s * 1000 });
+  tab.page.locator(`[data-testid=neighbour-${number}][data-state=${word}]`).waitFor({ timeout: timeout_s * patience * 1000 });
 
 test(
   'hosting: simulated neighbours finish a federation, which is then deleted',
@@ -92,7 +92,7 @@ test(
       assert.ok(await tab.get('host-link').isVisible(), 'it was not deleted');
       await tab.get('host-delete').click();
       await tab.get('host-delete-yes').click();
-      await tab.get('host-create').waitFor({ timeout: 30_000 });
+      await tab.get('host-create').waitFor({ timeout: 30_000 * patience });
       const left = await fetch(`${url}api/v1/federations`, { headers: { authorization: `Bearer ${ADMIN}` } });
       assert.deepEqual(await left.json(), []);
     });

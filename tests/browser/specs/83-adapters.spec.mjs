@@ -4,7 +4,7 @@ import { ADMIN, forget, withCoordinator } from '../harness/coordinator.mjs';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { fieldScene } from '../harness/scenes.mjs';
 import { sha256, tinyGguf } from '../harness/weights.mjs';
-import { test } from '../harness/test.mjs';
+import { patience, test } from '../harness/test.mjs';
 
 const settings = withSettings({ ...tiny('cpu', { patch: 2 }), train_per_class: 6, val_per_class: 3 });
 
@@ -44,7 +44,7 @@ test(
       await lab.number('host-epochs', 2);
       await lab.number('host-min-clients', 2);
       await hosting.get('host-create').click();
-      await hosting.get('host-link').waitFor({ timeout: 60_000 });
+      await hosting.get('host-link').waitFor({ timeout: 60_000 * patience });
       const link = await hosting.get('host-link').inputValue();
       await hosting.text('neighbours-missing', /no weights to adapt/, 30);
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { sharedFile } from '../harness/bench.mjs';
 import { ADMIN, forget, withCoordinator } from '../harness/coordinator.mjs';
 import { Lab } from '../harness/lab.mjs';
-import { test } from '../harness/test.mjs';
+import { patience, test } from '../harness/test.mjs';
 
 const ROUNDS = 3;
 
@@ -40,7 +40,7 @@ test(
       await lab.number('host-epochs', 6);
       await lab.number('host-min-clients', 3);
       await hosting.get('host-create').click();
-      await hosting.get('host-link').waitFor({ timeout: 60_000 });
+      await hosting.get('host-link').waitFor({ timeout: 60_000 * patience });
       const link = await hosting.get('host-link').inputValue();
 
       const tabs = [];

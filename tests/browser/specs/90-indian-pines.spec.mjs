@@ -90,7 +90,6 @@ test(
     await tab.picture('indian-pines');
 
     for (const [name, least] of Object.entries(LEAST)) assert.ok(figures[name] > least, `${name} ${figures[name]}, at least ${least.toFixed(2)} expected`);
-    assert.ok(seconds[0] + seconds[1] < MOST_SECONDS, `${seconds} s`);
   },
   { timeout_s: MOST_SECONDS + 240 },
 );

@@ -8,7 +8,7 @@ import { root } from '../harness/bench.mjs';
 import { ADMIN, forget, withCoordinator } from '../harness/coordinator.mjs';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
 import { paperCheckpoints } from '../harness/weights.mjs';
-import { test } from '../harness/test.mjs';
+import { patience, test } from '../harness/test.mjs';
 
 const folder = process.env.SIGMASCOPE_SCREENSHOTS;
 /** They are committed. Chromium compresses them about as well as a lossless PNG can be. */
@@ -99,7 +99,7 @@ async function federation(desk) {
     await hosting.get('host-token').fill(ADMIN);
     for (const [field, value] of [['host-rounds', 6], ['host-epochs', 8], ['host-min-clients', 3]]) await lab.number(field, value);
     await hosting.get('host-create').click();
-    await hosting.get('host-link').waitFor({ timeout: 60_000 });
+    await hosting.get('host-link').waitFor({ timeout: 60_000 * patience });
     const link = await hosting.get('host-link').inputValue();
     await keep(hosting, 'federate-host');
     await hosting.get('neighbours-2').click();
