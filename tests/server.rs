@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 
-use sigmascope::coordinator::{ServeError, ServeOptions, Server};
+use sigmascope::coordinator::{FederationOptions, ServeError, ServeOptions, Server};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;

@@ -1,7 +1,5 @@
 //! What an operator sees, and what nobody sees.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::lab::{Federation, Lab, run_all, small_model};
