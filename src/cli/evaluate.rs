@@ -2,6 +2,7 @@
 //! the page.
 
 mod arguments;
+mod given;
 
 use std::fs::File;
 use std::io::Write;
@@ -15,12 +16,16 @@ use thiserror::Error;
 
 use arguments::configuration;
 pub use arguments::{Compute, EvaluateArgs, Model};
+use given::{Code, Given};
 
 use super::quantized::{self, QuantizedRun};
-use crate::labels::{Accuracy, AccuracyError, Class, LabelMap, Split, SplitError, SplitFileError, Spread, Summary};
-use crate::labels::{GroundTruthError, random_split, read_labels, read_split_file};
-use crate::preprocess::{PreprocessError, Projection, fit_projection};
-use crate::scene::{Cube, FileSource, OpenOptions, SceneError, SourceError, open_path};
+use super::terminal::say;
+use crate::labels::{Accuracy, AccuracyError, Class, ClassSamples, GroundTruthError, LabelMap, Split};
+use crate::labels::{
+    SplitError, SplitFileError, Spread, Summary, class_samples, random_split, read_split_file, sample_warnings,
+};
+use crate::preprocess::{PreprocessError, Projection, data_mask, fit_projection};
+use crate::scene::{Cube, FileSource, SceneError, SourceError};
 use crate::train::{
     ArtifactError, BaseWeights, CubeView, Mapper, ProjectedScene, TrainConfig, TrainError, TrainedModel, Trainer,
     TrainingData, TrainingReport,
@@ -67,6 +72,10 @@ pub enum EvaluateError {
 pub struct Run {
     pub split: String,
     pub seed: u64,
+    /// Where the labelled pixels of each class went.
+    pub samples: Vec<ClassSamples>,
+    /// What those numbers warn of.
+    pub warnings: Vec<String>,
     pub accuracy: Accuracy,
     /// The epoch that the weights are from.
     pub best_epoch: usize,
@@ -91,6 +100,10 @@ pub struct Report {
     pub base: Option<BaseWeights>,
     pub config: TrainConfig,
     pub classes: Vec<String>,
+    /// What became of each code of the ground truth.
+    pub codes: Vec<Code>,
+    /// Of the scene's file, the ground truth's and the split's.
+    pub notes: Vec<String>,
     pub prepare_s: f64,
     pub runs: Vec<Run>,
     pub summary: Option<Summary>,
@@ -116,11 +129,9 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
     };
     let mut config = configuration(args, pretrained.as_deref())?;
     let started = Instant::now();
-    let options = |variable: &Option<String>| OpenOptions { variable: variable.clone(), ..OpenOptions::default() };
-    let cube = open_path(&args.scene, args.data.as_deref(), &options(&args.variable))?;
-    let labels = read_labels(open_path(&args.labels, None, &options(&args.labels_variable))?.as_ref())?;
-    labels.check_fits(cube.info().rows, cube.info().cols)?;
-    let (mut splits, labels) = splits(args, labels)?;
+    let Given { cube, labels, codes, mut notes } = given::open(args)?;
+    let has_data = data_mask(cube.as_ref())?;
+    let (mut splits, labels) = splits(args, labels, &has_data, &mut notes)?;
     if args.merge_validation {
         for split in &mut splits {
             split.train.append(&mut split.val);
@@ -144,12 +155,19 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
     for index in chosen {
         let config = TrainConfig { seed: config.seed + index as u64, ..config.clone() };
         let scene = (cube.as_ref(), &projection);
-        let (run, model) = run(args, scene, config, &splits[index], &labels.classes, pretrained.as_ref())?;
+        let split = &splits[index];
+        let samples = class_samples(&labels.labels, &labels.classes, &has_data, split);
+        let warnings = sample_warnings(&samples);
+        for warning in &warnings {
+            say(&format!("{}: {warning}", split.name));
+        }
+        let (run, model) = run(args, scene, config, split, &labels.classes, pretrained.as_ref())?;
+        let run = Run { samples, warnings, ..run };
         if runs.is_empty() {
             save(args, &model)?;
         }
         info = Some(model.info());
-        eprintln!(
+        say(&format!(
             "{}: OA {:.2} AA {:.2} kappa {:.2}, {:.0} s training, {:.0} s mapping",
             run.split,
             100.0 * run.accuracy.overall,
@@ -157,7 +175,7 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
             100.0 * run.accuracy.kappa,
             run.train_s,
             run.map_s
-        );
+        ));
         runs.push(run);
     }
     let accuracies: Vec<Accuracy> = runs.iter().map(|run| run.accuracy.clone()).collect();
@@ -170,6 +188,8 @@ pub fn report(args: &EvaluateArgs) -> Result<Report, EvaluateError> {
         base: info.and_then(|info| info.base).map(|base| *base),
         config,
         classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
+        codes,
+        notes,
         prepare_s,
         summary: Summary::of(&accuracies),
         runs,
@@ -214,20 +234,20 @@ fn run(
         let report = pretrained.report(trainer.shape())?;
         let counts = report.counts.iter().filter(|counts| counts.tensors > 0);
         let counts: Vec<String> = counts.map(|own| format!("{} {}", own.tensors, own.status.name())).collect();
-        eprintln!("  {}: {} tensors", pretrained.name(), counts.join(", "));
+        say(&format!("  {}: {} tensors", pretrained.name(), counts.join(", ")));
     }
     let mut final_loss = f32::NAN;
     while let Some(epoch) = read_sync(trainer.epoch())? {
         final_loss = epoch.loss;
         if let Some(validation) = epoch.validation {
-            eprintln!(
+            say(&format!(
                 "  epoch {} of {}: loss {:.3}, validation OA {:.1} %, {:.0} s",
                 epoch.epoch,
                 config.epochs,
                 epoch.loss,
                 100.0 * validation.accuracy,
                 started.elapsed().as_secs_f64()
-            );
+            ));
         }
     }
     let train_s = started.elapsed().as_secs_f64();
@@ -246,25 +266,36 @@ fn run(
     let accuracy = Accuracy::of_map(&map.labels, &split.test, classes.len())?;
     let quantized = quantized::maps(&model, &args.quantizations, &view, &map, split, &device)?;
     let seed = config.seed;
-    let run = Run { split: split.name.clone(), seed, accuracy, best_epoch, final_loss, train_s, map_s, quantized };
-    Ok((run, model))
+    let (samples, warnings) = (Vec::new(), Vec::new());
+    let split = split.name.clone();
+    Ok((Run { split, seed, samples, warnings, accuracy, best_epoch, final_loss, train_s, map_s, quantized }, model))
 }
 
-/// The splits to run and the labels they are of (a split file may bring its own).
-fn splits(args: &EvaluateArgs, labels: LabelMap) -> Result<(Vec<Split>, LabelMap), EvaluateError> {
+/// The splits to run and the labels they are of (a split file may bring its own). No pixel without data is in any of them.
+fn splits(
+    args: &EvaluateArgs,
+    labels: LabelMap,
+    has_data: &[bool],
+    notes: &mut Vec<String>,
+) -> Result<(Vec<Split>, LabelMap), EvaluateError> {
     let random = args.split.split_once('+').and_then(|(train, val)| Some((train.parse().ok()?, val.parse().ok()?)));
     if let Some((train, val)) = random {
         let seeds = 0..args.seeds.max(args.only.map_or(0, |only| only + 1)) as u64;
-        let splits = seeds.map(|seed| random_split(&labels, train, val, seed)).collect::<Result<_, _>>()?;
+        let usable = labels.clone().with_data_only(has_data);
+        let splits = seeds.map(|seed| random_split(&usable, train, val, seed)).collect::<Result<_, _>>()?;
         return Ok((splits, labels));
     }
     let path = Path::new(&args.split);
     let bytes = std::fs::read(path)
         .map_err(|error| EvaluateError::Read { path: path.to_owned(), reason: error.to_string() })?;
     let name = path.file_name().map_or_else(|| args.split.clone(), |name| name.to_string_lossy().into_owned());
-    let file = read_split_file(&name, &bytes, &labels)?;
+    let mut file = read_split_file(&name, &bytes, &labels)?;
     for note in &file.notes {
-        eprintln!("{note}");
+        say(note);
+    }
+    notes.append(&mut file.notes);
+    for split in &mut file.splits {
+        split.keep_data_only(has_data);
     }
     Ok((file.splits, file.labels.unwrap_or(labels)))
 }

@@ -8,6 +8,7 @@ mod quantized;
 mod setting;
 #[cfg(feature = "coordinator")]
 mod simulate;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -47,7 +48,16 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return fail(&error.to_string()),
     };
-    let outcome = match Cli::parse_from(arguments).command {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        // Help and version are ours; a refusal quotes what was typed, which may be the name of a stranger's file.
+        Err(error) if error.use_stderr() => {
+            terminal::say(&error.render().to_string());
+            return ExitCode::from(2);
+        }
+        Err(help) => help.exit(),
+    };
+    let outcome = match cli.command {
         Command::Inspect(inspect) => inspect.run(),
         Command::Convert(convert) => convert.run(),
         Command::Pretrain(pretrain) => pretrain.run(),
@@ -58,7 +68,7 @@ pub fn run() -> ExitCode {
         Command::Serve(options) => crate::coordinator::serve(options).map(|()| String::new()).map_err(Into::into),
     };
     match outcome {
-        Ok(text) => match print(&text) {
+        Ok(text) => match terminal::print(&text) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("the result could not be written: {error}")),
         },
@@ -77,19 +87,7 @@ fn arguments() -> Result<Vec<std::ffi::OsString>, Box<dyn std::error::Error>> {
     Ok(arguments)
 }
 
-/// Prints a result; a reader that closed the pipe early (`| head`) is no failure.
-fn print(text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    if text.is_empty() {
-        return Ok(());
-    }
-    match writeln!(std::io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
-}
-
 fn fail(sentence: &str) -> ExitCode {
-    eprintln!("{sentence}");
+    terminal::say_sentence(sentence);
     ExitCode::from(2)
 }

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use super::Outcome;
 use super::evaluate::Compute;
 use super::setting::with_setting;
+use super::terminal::say;
 use crate::train::pretrain::{PretrainConfig, Pretrainer, write_gguf};
 use crate::weights::{OutputFile, Quantization};
 
@@ -81,7 +82,7 @@ impl Pretrain {
         if let Some(path) = self.checkpoint.as_deref().filter(|path| path.exists()) {
             let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
             run.resume(&bytes)?;
-            eprintln!("continuing after epoch {}", run.history().len());
+            say(&format!("continuing after epoch {}", run.history().len()));
         }
         let started = Instant::now();
         while let Some(report) = read_sync(run.epoch())? {
@@ -105,7 +106,7 @@ impl Pretrain {
     }
 
     fn report(&self, line: &str) -> Result<(), Box<dyn std::error::Error>> {
-        eprintln!("{line}");
+        say(line);
         let Some(path) = &self.log else { return Ok(()) };
         let unwritable = |error: &std::io::Error| format!("{} cannot be written: {error}", path.display());
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);

@@ -2,19 +2,23 @@
 
 mod accuracy;
 mod accuracy_csv;
+mod codes;
 mod ground_truth;
 mod official_split;
 mod palette;
 mod regions;
+mod samples;
 mod split;
 mod split_file;
 
 pub use accuracy::{Accuracy, AccuracyError, Spread, Summary};
 pub use accuracy_csv::{RunFigures, accuracy_csv, summary_csv};
-pub use ground_truth::{GroundTruthError, read_labels};
+pub use codes::{Becomes, CodeChoices, CodeUse, MOST_CLASSES, Reason, code_text};
+pub use ground_truth::{GroundTruthError, Imported, import_labels, read_labels};
 pub use official_split::{OfficialRule, OfficialSplit, official_split};
 pub use palette::class_color;
 pub use regions::UnknownClass;
+pub use samples::{ClassSamples, class_samples, sample_warnings};
 use serde::{Deserialize, Serialize};
 pub use split::{SplitError, random_split};
 pub use split_file::{HOLD_OUT, SplitFile, SplitFileError, read_split_file};

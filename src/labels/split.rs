@@ -54,7 +54,7 @@ pub fn random_split(labels: &LabelMap, train: usize, val: usize, seed: u64) -> R
         return Err(SplitError::NothingToTrain);
     }
     let mut split = Split { name: format!("random {train} + {val} a class, seed {seed}"), ..Split::default() };
-    for (class, mut pixels) in (1u8..).zip(pixels_of_classes(labels)?) {
+    for (class, mut pixels) in (1..=u8::MAX).zip(pixels_of_classes(labels)?) {
         shuffle(&mut pixels, seed, class);
         let (train, val) = shares(pixels.len(), train, val);
         let mut rest = pixels.into_iter().map(|index| LabelledPixel { index, class });
@@ -141,7 +141,7 @@ mod tests {
 
     fn map(counts: &[usize]) -> LabelMap {
         let mut labels = vec![0, 0];
-        for (class, &count) in (1u8..).zip(counts) {
+        for (class, &count) in (1..=u8::MAX).zip(counts) {
             labels.extend(std::iter::repeat_n(class, count));
         }
         let classes = counts.iter().map(|n| Class { name: format!("{n} pixels"), color: [0; 3] }).collect();
@@ -199,6 +199,14 @@ mod tests {
         assert_eq!(random_split(&broken, 1, 0, 0), Err(SplitError::Class { index: 4, class: 9, classes: 1 }));
         broken.rows = 7;
         assert_eq!(random_split(&broken, 1, 0, 0), Err(SplitError::Shape { rows: 7, cols: 5, len: 5 }));
+    }
+
+    #[test]
+    fn as_many_classes_as_a_byte_can_number() {
+        for classes in [254, 255] {
+            let split = random_split(&map(&vec![3; classes]), 1, 1, 0).expect("a split");
+            assert_eq!([split.train.len(), split.val.len(), split.test.len()], [classes; 3]);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! makes of them.
 
 mod blend;
+mod data_mask;
 mod eigen;
 mod gather;
 mod moments;
@@ -19,6 +20,7 @@ mod tiling;
 use thiserror::Error;
 
 pub use blend::{Blend, Block};
+pub use data_mask::{DataScan, data_mask};
 pub use gather::BandGathering;
 pub use patches::{mirror_index, mirror_pad, patch};
 pub use pca::{BandMoments, FitOptions, Method, ProjectionFit, fit_projection, projection_of_moments};

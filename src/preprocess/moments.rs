@@ -53,7 +53,7 @@ pub(super) struct Scan<'a> {
 }
 
 /// What the first pass finds, band by band.
-struct Counts {
+pub(super) struct Counts {
     counts: Vec<u64>,
     sums: Vec<f64>,
     with_data: u64,
@@ -84,8 +84,7 @@ impl<'a> Scan<'a> {
             return Err(PreprocessError::NoData { name: info.name.clone(), bands: info.bands });
         }
         let samples = vec![0f64; rows_at_once(cube, row_samples).min(info.rows) * row_samples];
-        let counts = Counts { counts: vec![0; info.bands], sums: vec![0.0; info.bands], with_data: 0, largest: 0.0 };
-        Ok(Self { cube, samples, row: 0, counts, scatter: None, with_noise })
+        Ok(Self { cube, samples, row: 0, counts: Counts::new(info.bands), scatter: None, with_noise })
     }
 
     /// Rows read and rows to read, both passes together.
@@ -125,7 +124,11 @@ impl<'a> Scan<'a> {
 }
 
 impl Counts {
-    fn add(&mut self, samples: &[f64], nodata: Option<f64>) {
+    pub(super) fn new(bands: usize) -> Self {
+        Self { counts: vec![0; bands], sums: vec![0.0; bands], with_data: 0, largest: 0.0 }
+    }
+
+    pub(super) fn add(&mut self, samples: &[f64], nodata: Option<f64>) {
         for pixel in samples.chunks_exact(self.counts.len()) {
             let mut any = false;
             for ((&value, count), sum) in pixel.iter().zip(&mut self.counts).zip(&mut self.sums) {
@@ -140,8 +143,8 @@ impl Counts {
         }
     }
 
-    /// The usable bands, and a second pass over them.
-    fn choose(&self, info: &SceneInfo, with_noise: bool) -> Result<Scatter, PreprocessError> {
+    /// The usable bands, 0-based.
+    pub(super) fn usable(&self, info: &SceneInfo) -> Result<Vec<usize>, PreprocessError> {
         let name = || info.name.clone();
         if self.largest > LARGEST {
             return Err(PreprocessError::TooLarge { name: name(), largest: self.largest });
@@ -159,6 +162,12 @@ impl Counts {
         if bands.is_empty() {
             return Err(PreprocessError::NoBands { name: name(), bands: info.bands });
         }
+        Ok(bands)
+    }
+
+    /// The usable bands, and a second pass over them.
+    fn choose(&self, info: &SceneInfo, with_noise: bool) -> Result<Scatter, PreprocessError> {
+        let bands = self.usable(info)?;
         let n = bands.len();
         Ok(Scatter {
             shift: bands.iter().map(|&band| self.sums[band] / self.counts[band] as f64).collect(),

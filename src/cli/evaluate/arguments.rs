@@ -30,6 +30,13 @@ pub struct EvaluateArgs {
     /// The variable of the ground truth's file, where it holds several.
     #[arg(long)]
     pub labels_variable: Option<String>,
+    /// A code of the ground truth whose pixels have no class, against what the file says (-1, 255, nan); may be given
+    /// several times.
+    #[arg(long = "unlabelled", value_name = "CODE", allow_negative_numbers = true)]
+    pub unlabelled: Vec<f64>,
+    /// A code that is a class, against what the file says (0 for example); may be given several times.
+    #[arg(long = "class", value_name = "CODE", allow_negative_numbers = true)]
+    pub class_codes: Vec<f64>,
     /// A split file, or `N+M`: N training and M validation pixels a class at random, by seeds 0, 1, …
     #[arg(long)]
     pub split: String,

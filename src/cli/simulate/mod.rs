@@ -24,6 +24,7 @@ use rounds::Run;
 
 use super::evaluate::{Compute, Model};
 use super::setting::with_setting;
+use super::terminal::say;
 use crate::coordinator::aggregate::AggregateError;
 use crate::federation::protocol::{TensorsError, UpdateError};
 use crate::labels::{AccuracyError, GroundTruthError, read_labels};
@@ -318,7 +319,7 @@ fn kept<T: Serialize + DeserializeOwned>(
         fs::write(&written, serde_json::to_vec(&found).map_err(|error| refuse(error.to_string()))?)?;
         fs::rename(&written, &path)?;
         fs::remove_dir_all(&work)?;
-        eprintln!("{name} is done");
+        say(&format!("{name} is done"));
     }
     // Always from the file: numbers read from JSON may differ in their last bit from those that were written.
     let found: T = serde_json::from_slice(&fs::read(&path)?).map_err(|error| refuse(error.to_string()))?;
