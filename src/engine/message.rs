@@ -10,7 +10,7 @@ mod weights;
 
 use serde::{Deserialize, Serialize};
 
-use crate::labels::{LabelMap, Split};
+use crate::labels::{CodeChoices, CodeUse, LabelMap, Split};
 use crate::scene::{OpenOptions, SceneInfo, Variable};
 pub use crate::train::ModelInfo;
 use crate::train::{SharedNetwork, TrainConfig};
@@ -55,7 +55,16 @@ pub enum Command {
         col: usize,
     },
     /// Open the files sent beside this message as ground truth of the open scene; answered by [`Event::LabelsOpened`].
-    OpenLabels(OpenOptions),
+    /// What the user says of its codes goes before what the file says.
+    OpenLabels {
+        options: OpenOptions,
+        choices: CodeChoices,
+    },
+    /// How many bands the files sent beside this message have, without opening them as anything; answered by
+    /// [`Event::Bands`].
+    CountBands,
+    /// Which pixels of the open scene have data; answered by [`Event::DataFound`].
+    FindData,
     /// Draw a random split of the labels; answered by [`Event::SplitMade`].
     RandomSplit {
         labels: LabelMap,
@@ -201,9 +210,16 @@ pub enum Event {
         values: Vec<f32>,
     },
     LabelsOpened {
+        /// The file's name.
+        name: String,
         labels: LabelMap,
+        /// What became of each code of the file.
+        codes: Vec<CodeUse>,
         notes: Vec<String>,
     },
+    Bands(usize),
+    /// A byte a pixel, row-major: 1 where every usable band has a value.
+    DataFound(serde_bytes::ByteBuf),
     SplitMade(Split),
     SplitsOpened {
         splits: Vec<Split>,

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::clock::breathe;
 use super::control::Control;
 use super::message::{Command, DeviceChoice, Event, FederatedModel, FitLimits, Reply, Request, RequestId, SceneOpened};
 pub(super) use super::refusal::Refusal;
@@ -11,7 +12,8 @@ use super::render::Renderer;
 use super::weights::{Current, Inspect, Shelf};
 use super::{device, jobs};
 use crate::federation::client::Transport;
-use crate::labels::{self, LabelMap, SplitFile};
+use crate::labels::{self, Imported, LabelMap, SplitFile};
+use crate::preprocess::DataScan;
 use crate::scene::{self, Cube, OpenOptions, SceneError, SharedSource, Window};
 use crate::shelf::Store;
 use crate::train::TrainedModel;
@@ -126,11 +128,27 @@ impl Session {
                 let values = spectrum(&*self.cube()?, row, col)?;
                 self.post(id, Event::Spectrum { row, col, values });
             }
-            Command::OpenLabels(options) => {
+            Command::OpenLabels { options, choices } => {
                 let cube = self.cube()?;
-                let labels = open_labels(files, &options)?;
+                let file = scene::open(files, &options).map_err(refuse_scene)?;
+                let Imported { map: labels, codes, notes } = labels::import_labels(&*file, &choices)?;
                 labels.check_fits(cube.info().rows, cube.info().cols)?;
-                self.post(id, Event::LabelsOpened { labels, notes: Vec::new() });
+                let name = file.info().name.clone();
+                self.post(id, Event::LabelsOpened { name, labels, codes, notes });
+            }
+            Command::CountBands => {
+                let file = scene::open(files, &OpenOptions::default()).map_err(refuse_scene)?;
+                self.post(id, Event::Bands(file.info().bands));
+            }
+            Command::FindData => {
+                let cube = self.cube()?;
+                let mut scan = DataScan::new(&*cube)?;
+                while scan.read_next()? {
+                    // Other requests come in between.
+                    breathe().await;
+                }
+                let mask: Vec<u8> = scan.finish().into_iter().map(u8::from).collect();
+                self.post(id, Event::DataFound(mask.into()));
             }
             Command::RandomSplit { labels, train_per_class, val_per_class, seed } => {
                 let split = labels::random_split(&labels, train_per_class, val_per_class, seed)?;
@@ -377,11 +395,6 @@ fn read_whole(file: &SharedSource, limit: u64) -> Result<Vec<u8>, Refusal> {
     let mut bytes = vec![0; file.len() as usize];
     file.read_at(0, &mut bytes)?;
     Ok(bytes)
-}
-
-fn open_labels(files: &[SharedSource], options: &OpenOptions) -> Result<LabelMap, Refusal> {
-    let cube = scene::open(files, options).map_err(refuse_scene)?;
-    Ok(labels::read_labels(&*cube)?)
 }
 
 /// All bands of one pixel; NaN where there is no data.

@@ -18,9 +18,9 @@ pub use ground_truth::{GroundTruthError, Imported, import_labels, read_labels};
 pub use official_split::{OfficialRule, OfficialSplit, official_split};
 pub use palette::class_color;
 pub use regions::UnknownClass;
-pub use samples::{ClassSamples, class_samples, sample_warnings};
+pub use samples::{ClassSamples, FEW, class_samples, sample_warnings};
 use serde::{Deserialize, Serialize};
-pub use split::{SplitError, random_split};
+pub use split::{SplitError, random_shares, random_split};
 pub use split_file::{HOLD_OUT, SplitFile, SplitFileError, read_split_file};
 
 /// One class of a scene. Class numbers start at 1; 0 means "unlabelled".

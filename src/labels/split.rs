@@ -56,7 +56,7 @@ pub fn random_split(labels: &LabelMap, train: usize, val: usize, seed: u64) -> R
     let mut split = Split { name: format!("random {train} + {val} a class, seed {seed}"), ..Split::default() };
     for (class, mut pixels) in (1..=u8::MAX).zip(pixels_of_classes(labels)?) {
         shuffle(&mut pixels, seed, class);
-        let (train, val) = shares(pixels.len(), train, val);
+        let [train, val, _] = random_shares(pixels.len(), train, val);
         let mut rest = pixels.into_iter().map(|index| LabelledPixel { index, class });
         split.train.extend(rest.by_ref().take(train));
         split.val.extend(rest.by_ref().take(val));
@@ -64,6 +64,12 @@ pub fn random_split(labels: &LabelMap, train: usize, val: usize, seed: u64) -> R
     }
     split.sort();
     Ok(split)
+}
+
+/// How many of a class's `pixels` train, validate and test in a [`random_split`].
+pub fn random_shares(pixels: usize, train: usize, val: usize) -> [usize; 3] {
+    let (train, val) = shares(pixels, train, val);
+    [train, val, pixels - train - val]
 }
 
 /// How many of `pixels` train and validate: all that is asked for where a test pixel remains.

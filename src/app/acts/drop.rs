@@ -5,13 +5,16 @@ use leptos::task::spawn_local;
 use web_sys::File;
 
 use crate::app::acts::{labels, scene, split, weights};
+use crate::app::link;
 use crate::app::plain::companions::companions;
 use crate::app::plain::weights::{FileKind, file_kind};
 use crate::app::state::{Question, Role, Store};
+use crate::engine::message::{Command, Event};
 use crate::scene::OpenOptions;
 
 /// Files dropped anywhere on the page. The first scene-like file is the scene; a split, weights and a model are known by their
-/// extension and header; for anything else dropped on an open scene the user is asked.
+/// extension and header; a cube of several bands is a new scene; for anything else dropped on an open scene the user
+/// is asked.
 pub fn on_page(store: Store, files: Vec<File>) {
     let (splits, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| extension(&file.name()) == "json");
     let (models, files): (Vec<_>, Vec<_>) =
@@ -24,9 +27,14 @@ pub fn on_page(store: Store, files: Vec<File>) {
         let mut groups = groups.into_iter();
         match (groups.next(), groups.next()) {
             (Some(only), None) if has_scene => {
-                let names = scene::names(&only);
-                scene::set_pending(only);
-                store.question.set(Some(Question::Role { names }));
+                // Several bands can only be a scene.
+                if matches!(link::call(Command::CountBands, &only).await, Ok(Event::Bands(bands)) if bands > 1) {
+                    scene::open(store, scene::Origin::Files(only, OpenOptions::default())).await;
+                } else {
+                    let names = scene::names(&only);
+                    scene::set_pending(only);
+                    store.question.set(Some(Question::Role { names }));
+                }
             }
             (Some(first), second) => {
                 if !scene::open(store, scene::Origin::Files(first, OpenOptions::default())).await {

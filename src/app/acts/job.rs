@@ -9,6 +9,7 @@ use leptos::task::spawn_local;
 use crate::app::acts::{keep, split};
 use crate::app::link;
 use crate::app::plain::weights;
+use crate::app::settings::SplitMode;
 use crate::app::state::{CurvePoint, JobState, Model, Overlay, Run, Step, Store};
 use crate::app::view::layers;
 use crate::engine::message::{
@@ -71,7 +72,9 @@ pub fn train(store: Store) {
         store.fail(sentence);
     };
     spawn_local(async move {
-        if store.splits.with_untracked(Vec::is_empty)
+        // A split file that was opened before it was known which pixels have data.
+        let from_file = store.split_mode.get_untracked() == SplitMode::File;
+        if (from_file || store.splits.with_untracked(Vec::is_empty))
             && let Err(sentence) = split::draw(store).await
         {
             refuse(sentence);

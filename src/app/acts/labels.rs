@@ -1,23 +1,24 @@
 //! Labels and classes: imported, brushed, edited, undone.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use leptos::prelude::*;
-use web_sys::File;
+use leptos::task::spawn_local;
+use wasm_bindgen::JsCast;
+use web_sys::{File, HtmlElement};
 
 use crate::app::acts::scene::ask_or_fail;
 use crate::app::acts::split;
 use crate::app::link;
-use crate::app::plain::palette;
 use crate::app::plain::viewport::{disc, line};
-use crate::app::state::{Overlay, Role, Store, Tool};
+use crate::app::plain::{number, palette};
+use crate::app::state::{LabelCodes, Overlay, Role, Store, Tool};
 use crate::app::view::layers;
 use crate::engine::message::{Command, Event};
-use crate::labels::{Class, LabelMap};
+use crate::labels::{Class, CodeChoices, LabelMap, MOST_CLASSES, code_text};
 use crate::scene::OpenOptions;
 
-/// Class numbers are bytes and 0 means unlabelled.
-const MOST_CLASSES: usize = 255;
 const MOST_UNDOS: usize = 200;
 
 /// What undo puts back.
@@ -34,33 +35,64 @@ enum Edit {
 struct Stroke {
     last: Option<(usize, usize)>,
     changes: Vec<(usize, u8)>,
+    /// Pixels left out, because the scene has no data there.
+    without_data: BTreeSet<usize>,
 }
 
 thread_local! {
     static UNDO: RefCell<Vec<Edit>> = const { RefCell::new(Vec::new()) };
+    /// The label file, to read it again when the user chooses otherwise.
+    static IMPORT: RefCell<Option<(Vec<File>, OpenOptions, CodeChoices)>> = const { RefCell::new(None) };
     static STROKE: RefCell<Stroke> = RefCell::default();
 }
 
 /// Opens files as ground truth of the open scene.
 pub async fn open(store: Store, files: Vec<File>, options: OpenOptions) {
+    import(store, files, options, CodeChoices::default()).await;
+}
+
+/// The user says what a code of the label file becomes; the file is read again.
+pub fn choose_code(store: Store, code: f64, class: bool) {
+    let Some((files, options, mut choices)) = IMPORT.with_borrow(Clone::clone) else { return };
+    choices.choose(code, class);
+    spawn_local(async move {
+        import(store, files, options, choices).await;
+        // The table was drawn anew: the keyboard stays where it was.
+        request_animation_frame(move || {
+            let select = format!("[data-testid=\"code-{}-becomes\"]", code_text(code));
+            if let Ok(Some(select)) = document().query_selector(&select)
+                && let Some(select) = select.dyn_ref::<HtmlElement>()
+            {
+                drop(select.focus());
+            }
+        });
+    });
+}
+
+async fn import(store: Store, files: Vec<File>, options: OpenOptions, choices: CodeChoices) {
     if store.scene.with_untracked(Option::is_none) {
         store.fail("There is no scene yet; open the scene first, then its ground truth.");
         return;
     }
     store.busy.set(Some(format!("Reading {}", super::scene::names(&files))));
-    let result = link::call(Command::OpenLabels(options), &files).await;
+    let result = link::call(Command::OpenLabels { options: options.clone(), choices: choices.clone() }, &files).await;
     store.busy.set(None);
     match result {
-        Ok(Event::LabelsOpened { labels, notes }) => {
+        Ok(Event::LabelsOpened { name, labels, codes, notes }) => {
             let classes = labels.classes.len();
             let labelled = labels.labels.iter().filter(|&&label| label != 0).count();
             replace(store, labels, true);
             store.announcement.set(format!("Ground truth: {labelled} labelled pixels in {classes} classes."));
-            for note in notes {
-                store.tell(note);
-            }
+            store.label_codes.set(Some(LabelCodes { name, codes, notes }));
+            IMPORT.set(Some((files, options, choices)));
+            super::no_data::look(store);
         }
         Ok(_) => {}
+        // The table shows what is, not what was refused.
+        Err(failure) if choices != CodeChoices::default() => {
+            store.label_codes.update(|_| {});
+            store.fail(failure.message);
+        }
         Err(failure) => ask_or_fail(store, failure, files, Role::Labels),
     }
 }
@@ -105,6 +137,11 @@ fn remember_everything(store: Store) {
 /// Splits no longer fit the labels. Those of a split file survive changes of single pixels.
 fn outdate(store: Store, classes_changed: bool) {
     split::replace(store, Vec::new());
+    if classes_changed {
+        // The table is of the labels as they were read.
+        store.label_codes.set(None);
+        IMPORT.take();
+    }
     if classes_changed && store.file_splits.with_untracked(|splits| !splits.is_empty()) {
         store.file_splits.set(Vec::new());
         store.split_file.set(None);
@@ -216,12 +253,16 @@ pub fn stroke(store: Store, row: usize, col: usize) {
     };
     let size = store.brush.get_untracked();
     let mut changed: Vec<usize> = Vec::new();
+    let has_data = store.has_data.get_untracked();
+    let is_empty = |index: usize| has_data.as_ref().is_some_and(|mask| mask.get(index) == Some(&false));
     STROKE.with_borrow_mut(|stroke| {
         store.labels.update(|labels| {
             for (row, col) in line(stroke.last.unwrap_or((row, col)), (row, col)) {
                 for (r, c) in disc(row, col, size, rows, cols) {
                     let index = r * cols + c;
-                    if labels[index] != class {
+                    if class != 0 && is_empty(index) {
+                        stroke.without_data.insert(index);
+                    } else if labels[index] != class {
                         stroke.changes.push((index, labels[index]));
                         labels[index] = class;
                         changed.push(index);
@@ -238,6 +279,10 @@ pub fn stroke(store: Store, row: usize, col: usize) {
 /// Ends a stroke: from here on it can be undone.
 pub fn end_stroke(store: Store) {
     let stroke = STROKE.take();
+    if !stroke.without_data.is_empty() {
+        let pixels = number::counted(stroke.without_data.len(), "pixel");
+        store.tell(format!("{pixels} were left out: the scene has no data there."));
+    }
     if !stroke.changes.is_empty() {
         remember(store, Edit::Pixels(stroke.changes));
         outdate(store, false);

@@ -9,6 +9,7 @@ pub mod keep;
 pub mod labels;
 pub mod model;
 pub mod neighbours;
+pub mod no_data;
 pub mod recover;
 pub mod scene;
 pub mod split;

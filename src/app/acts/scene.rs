@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use web_sys::File;
 
-use crate::app::acts::{keep, labels, split};
+use crate::app::acts::{keep, labels, no_data, split};
 use crate::app::link;
 use crate::app::plain::presets::{self, Preset};
 use crate::app::state::{JobState, OpenScene, Overlay, Pin, Question, Role, Step, Store};
@@ -115,6 +115,7 @@ pub fn open_teaching(store: Store, seed: u64) {
 async fn settle(store: Store, opened: SceneOpened) {
     let SceneOpened { info, fingerprint, labels: ground_truth } = opened;
     layers::clear();
+    store.has_data.set(None);
     store.pins.set(Vec::new());
     store.hover.set(None);
     store.hover_spectrum.set(None);
@@ -158,6 +159,7 @@ async fn settle(store: Store, opened: SceneOpened) {
     }
     store.step.set(Step::Classes);
     draw(store);
+    no_data::look(store);
 }
 
 /// Asks the engine for the picture that the controls describe. While one is being drawn, later wishes are merged into one.

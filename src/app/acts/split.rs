@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use web_sys::File;
 
+use crate::app::acts::no_data;
 use crate::app::link;
 use crate::app::plain::number;
 use crate::app::settings::SplitMode;
@@ -45,7 +46,12 @@ pub async fn open(store: Store, file: File) {
 /// Takes the first few splits of the file.
 pub fn take_from_file(store: Store) {
     let wanted = store.seeds.get_untracked();
-    replace(store, store.file_splits.with_untracked(|splits| splits.iter().take(wanted).cloned().collect()));
+    let mut splits: Vec<Split> =
+        store.file_splits.with_untracked(|splits| splits.iter().take(wanted).cloned().collect());
+    for split in &mut splits {
+        no_data::prune(store, split);
+    }
+    replace(store, splits);
 }
 
 /// A changed wish: what was drawn no longer answers it.
@@ -67,6 +73,11 @@ pub async fn draw(store: Store) -> Result<(), String> {
         return Err(
             "No pixel is labelled yet; open the ground truth or brush a few pixels of each class in step 2.".into()
         );
+    }
+    no_data::find(store).await?;
+    let labels = no_data::usable(store, labels);
+    if labels.labels.iter().all(|&label| label == 0) {
+        return Err("Every labelled pixel lies where the scene has no data; label others in step 2.".into());
     }
     let splits = match store.split_mode.get_untracked() {
         SplitMode::File => {

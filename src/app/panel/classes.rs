@@ -1,7 +1,10 @@
 //! Step 2: classes, their pixels, and the split.
 
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlElement, HtmlInputElement, KeyboardEvent};
 
+use super::codes::Codes;
 use super::split::SplitPanel;
 use crate::app::acts::labels;
 use crate::app::field::DropArea;
@@ -27,6 +30,7 @@ pub fn Classes(store: Store) -> impl IntoView {
                 label="Open ground truth"
                 hint="or brush pixels"
             />
+            <Codes store />
             <ClassList store />
             <div class="row">
                 <button class="button small" data-testid="class-add" on:click=move |_| labels::add_class(store)>
@@ -71,7 +75,13 @@ fn ClassList(store: Store) -> impl IntoView {
     // Rows are kept while names and colours change, so that a field does not lose its focus.
     let rows = Memo::new(move |_| store.classes.with(Vec::len));
     view! {
-        <ul class="class-list" class:many=move || { rows.get() > MANY } data-testid="class-list" aria-label="Classes">
+        <ul
+            class="class-list"
+            class:many=move || { rows.get() > MANY }
+            data-testid="class-list"
+            aria-label="Classes; arrow keys move between classes and their fields"
+            on:keydown=move |event| move_focus(&event, rows.get_untracked())
+        >
             {move || {
                 (0..rows.get())
                     .map(|index| view! { <ClassRow store index /> })
@@ -80,6 +90,39 @@ fn ClassList(store: Store) -> impl IntoView {
         </ul>
     }
     .into_any()
+}
+
+/// The controls of a row, from left to right, as the ends of their test ids.
+const CONTROLS: [&str; 4] = ["choose", "color", "name", "delete"];
+
+/// The list is one tab stop, at the chosen class. Arrow keys go on from there; inside a name they first move the cursor.
+fn move_focus(event: &KeyboardEvent, rows: usize) {
+    let Some(at) = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok()) else { return };
+    let id = at.dataset().get("testid").unwrap_or_default();
+    let Some((row, control)) = id.strip_prefix("class-").and_then(|id| id.split_once('-')) else { return };
+    let (Ok(row), Some(control)) = (row.parse::<usize>(), CONTROLS.iter().position(|own| *own == control)) else {
+        return;
+    };
+    let field = at.dyn_ref::<HtmlInputElement>().filter(|_| CONTROLS[control] == "name");
+    let cursor = |field: &HtmlInputElement| field.selection_start().ok().flatten();
+    let at_start = field.is_none_or(|field| cursor(field) == Some(0));
+    let at_end = field.is_none_or(|field| cursor(field) == Some(field.value().encode_utf16().count() as u32));
+    let to = match event.key().as_str() {
+        "ArrowUp" if row > 1 => (row - 1, control),
+        "ArrowDown" if row < rows => (row + 1, control),
+        "ArrowLeft" if control > 0 && at_start => (row, control - 1),
+        "ArrowRight" if control + 1 < CONTROLS.len() && at_end => (row, control + 1),
+        "Home" if field.is_none() => (1, control),
+        "End" if field.is_none() => (rows, control),
+        _ => return,
+    };
+    let selector = format!("[data-testid=\"class-{}-{}\"]", to.0, CONTROLS[to.1]);
+    let found = document().query_selector(&selector).ok().flatten();
+    if let Some(found) = found.and_then(|found| found.dyn_into::<HtmlElement>().ok()) {
+        event.prevent_default();
+        // It throws nothing that could be mended here.
+        drop(found.focus());
+    }
 }
 
 #[component]
@@ -98,6 +141,7 @@ fn ClassRow(store: Store, index: usize) -> impl IntoView {
         >
             <button
                 class="class-number figure"
+                tabindex=move || if chosen() { "0" } else { "-1" }
                 aria-pressed=move || chosen().to_string()
                 aria-label=move || format!("Paint {}", name())
                 title="Paint this class"
@@ -111,6 +155,7 @@ fn ClassRow(store: Store, index: usize) -> impl IntoView {
             </button>
             <input
                 type="color"
+                tabindex="-1"
                 aria-label=move || format!("Colour of {}", name())
                 data-testid=format!("class-{number}-color")
                 prop:value=move || palette::hex(color())
@@ -123,6 +168,7 @@ fn ClassRow(store: Store, index: usize) -> impl IntoView {
             <input
                 type="text"
                 class="class-name"
+                tabindex="-1"
                 aria-label=format!("Name of class {number}")
                 data-testid=format!("class-{number}-name")
                 prop:value=name
@@ -131,6 +177,7 @@ fn ClassRow(store: Store, index: usize) -> impl IntoView {
             <span class="figure quiet" data-testid=format!("class-{number}-count")>{move || number::grouped(count())}</span>
             <button
                 class="icon tiny"
+                tabindex="-1"
                 aria-label=move || format!("Delete {}", name())
                 title="Delete this class"
                 data-testid=format!("class-{number}-delete")

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
+use super::cautions::{Cautions, too_few};
 use super::model::size_name;
 use crate::app::plain::number;
 use crate::app::plain::palette;
@@ -36,7 +37,9 @@ pub fn Figures(store: Store) -> impl IntoView {
                        testid: &'static str,
                        unit: &'static str,
                        read: fn(&Accuracy) -> f64| {
-        let value = move || spread(&figures_of(&shown_runs(store), |accuracy| Some(read(accuracy))));
+        // A percentage of a few pixels would look like a result.
+        let value =
+            move || spread(&figures_of(&shown_runs(store), |accuracy| (!too_few(accuracy)).then(|| read(accuracy))));
         view! {
             <div class="big">
                 <dt title=long>{name}</dt>
@@ -67,6 +70,7 @@ pub fn Figures(store: Store) -> impl IntoView {
                 {figure("κ × 100", "Cohen's kappa, times 100", "kappa", "", |a| a.kappa)}
             </dl>
         </Show>
+        <Cautions store />
         <p class="quiet figure provenance" data-testid="provenance">{move || provenance(&shown_runs(store))}</p>
     }
     .into_any()

@@ -1,6 +1,8 @@
 //! Everything around the image.
 
+mod cautions;
 mod classes;
+mod codes;
 mod confusion;
 mod device;
 mod figures;
@@ -9,6 +11,7 @@ mod notices;
 mod questions;
 mod rail;
 mod results;
+mod samples;
 mod scene;
 mod split;
 mod status;

@@ -3,9 +3,11 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
+use super::samples::Samples;
 use crate::app::acts::split;
 use crate::app::field::{Choice, DropArea, NumberField, Segmented};
 use crate::app::plain::number;
+use crate::app::plain::plan::random_plan;
 use crate::app::settings::SplitMode;
 use crate::app::state::{Overlay, Role, Store};
 
@@ -50,6 +52,7 @@ pub fn SplitPanel(store: Store) -> impl IntoView {
                 </Show>
                 <span class="quiet figure" data-testid="split-summary">{move || summary(store)}</span>
             </div>
+            <Samples store />
         </section>
     }
     .into_any()
@@ -76,11 +79,9 @@ fn summary(store: Store) -> String {
 /// Which pixels will train, for step 4.
 pub fn plan(store: Store) -> String {
     drawn(store).unwrap_or_else(|| match store.split_mode.get() {
-        SplitMode::Random => format!(
-            "Trains on {} and validates on {} random pixels a class; the others test.",
-            number::grouped(store.train_per_class.get()),
-            number::grouped(store.val_per_class.get())
-        ),
+        SplitMode::Random => {
+            store.counts.with(|counts| random_plan(counts, store.train_per_class.get(), store.val_per_class.get()))
+        }
         SplitMode::File => "Open the split file in step 2.".into(),
         SplitMode::All => "Trains on every labelled pixel; none is left to test on.".into(),
     })

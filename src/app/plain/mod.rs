@@ -9,6 +9,7 @@ pub mod host;
 pub mod neighbours;
 pub mod number;
 pub mod palette;
+pub mod plan;
 pub mod presets;
 pub mod sentence;
 pub mod viewport;

@@ -67,6 +67,10 @@ pub struct Store {
     pub labels: RwSignal<Vec<u8>>,
     /// Pixels of each class, `[0]` = unlabelled.
     pub counts: Memo<Vec<usize>>,
+    /// What became of the codes of the label file; `None` once the labels are no longer those of the file.
+    pub label_codes: RwSignal<Option<LabelCodes>>,
+    /// Which pixels of the scene have data, row-major; `None` until it is known.
+    pub has_data: RwSignal<Option<Arc<Vec<bool>>>>,
     pub chosen_class: RwSignal<u8>,
     pub undo_depth: RwSignal<usize>,
 
@@ -135,6 +139,8 @@ impl Store {
             classes,
             labels,
             counts,
+            label_codes: RwSignal::new(None),
+            has_data: RwSignal::new(None),
             chosen_class: RwSignal::new(1),
             undo_depth: RwSignal::new(0),
             split_mode: RwSignal::new(settings.split_mode),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::message::{ModelInfo, RunResult};
-use crate::labels::{Accuracy, Class, LabelMap};
+use crate::labels::{Accuracy, Class, CodeUse, LabelMap};
 use crate::scene::{SceneInfo, Variable};
 use crate::train::TrainConfig;
 
@@ -55,6 +55,14 @@ pub struct OpenScene {
     pub fingerprint: String,
     /// Ground truth that came with it (teaching scene).
     pub ground_truth: Option<LabelMap>,
+}
+
+/// What became of the codes of the label file that the labels are from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelCodes {
+    pub name: String,
+    pub codes: Vec<CodeUse>,
+    pub notes: Vec<String>,
 }
 
 /// What a press on the image does.

@@ -27,7 +27,7 @@ use super::setting::with_setting;
 use super::terminal::say;
 use crate::coordinator::aggregate::AggregateError;
 use crate::federation::protocol::{TensorsError, UpdateError};
-use crate::labels::{AccuracyError, GroundTruthError, read_labels};
+use crate::labels::{AccuracyError, CodeChoices, GroundTruthError, Imported, import_labels};
 use crate::preprocess::{PreprocessError, fit_projection};
 use crate::scene::{OpenOptions, SceneError, SourceError, open_path};
 use crate::scope::Fusion;
@@ -192,7 +192,13 @@ impl Simulate {
         let config = self.configuration()?;
         let options = |variable: &Option<String>| OpenOptions { variable: variable.clone(), ..OpenOptions::default() };
         let cube = open_path(&self.scene, None, &options(&self.variable))?;
-        let labels = read_labels(open_path(&self.labels, None, &options(&self.labels_variable))?.as_ref())?;
+        let truth = open_path(&self.labels, None, &options(&self.labels_variable))?;
+        let Imported { map: labels, notes, .. } = import_labels(truth.as_ref(), &CodeChoices::default())?;
+        for (info, notes) in [(cube.info(), &cube.info().notes), (truth.info(), &notes)] {
+            for note in notes {
+                say(&format!("{}: {note}", info.name));
+            }
+        }
         labels.check_fits(cube.info().rows, cube.info().cols)?;
         let projection = fit_projection(cube.as_ref(), &config.projection())?;
         let view = CubeView { cube: cube.as_ref(), projection: &projection };
