@@ -21,7 +21,7 @@ pub struct BasePath(String);
 
 /// A base path that no URL can carry.
 #[derive(Debug, Error)]
-#[error("{0:?} is not a path of a URL. Write it like /lab/sigmascope/")]
+#[error("\"{0}\" is not a path of a URL. Write it like /lab/sigmascope/")]
 pub struct BadBasePath(String);
 
 impl Default for BasePath {

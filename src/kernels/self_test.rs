@@ -148,7 +148,7 @@ async fn check_norm(device: &Device) -> Result<(), SelfTestError> {
 /// What the CPU computes.
 async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>, SelfTestError> {
     let data = tensor.into_data_async().await.map_err(|error| SelfTestError::Failed(error.to_string()))?;
-    let values = data.try_to_vec::<f32>().map_err(|error| SelfTestError::Failed(format!("{error:?}")))?;
+    let values = data.try_to_vec::<f32>().map_err(|error| SelfTestError::Failed(error.to_string()))?;
     Ok(values.into_iter().map(f64::from).collect())
 }
 
@@ -161,7 +161,7 @@ async fn compare<const D: usize>(
         return Err(SelfTestError::Failed(format!("{tensor} is missing")));
     };
     let data = result.into_data_async().await.map_err(|error| SelfTestError::Failed(error.to_string()))?;
-    let values = data.try_to_vec::<f32>().map_err(|error| SelfTestError::Failed(format!("{error:?}")))?;
+    let values = data.try_to_vec::<f32>().map_err(|error| SelfTestError::Failed(error.to_string()))?;
     let mut difference = if values.len() == expected.len() { 0.0 } else { f64::INFINITY };
     for (&value, &expected) in values.iter().zip(expected) {
         let off = (f64::from(value) - expected).abs();

@@ -68,7 +68,7 @@ pub enum ConfigError {
     Heads { embed_dim: usize, heads: usize },
     #[error("{tokens} spectral tokens do not form a square; choose 16, 25, 36, … 100")]
     SpectralTokens { tokens: usize },
-    #[error("features are taken after blocks {features:?}, which must not fall and must stay below the depth {depth}")]
+    #[error("features are taken after blocks {}, {}, {} and {}, which must not fall and must stay below the depth {depth}", features[0], features[1], features[2], features[3])]
     Features { features: [usize; 4], depth: usize },
     #[error("{blocks} spectral blocks of a depth of {depth}: choose 1 to {depth}")]
     SpectralBlocks { blocks: usize, depth: usize },

@@ -78,7 +78,7 @@ fn decode(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, ParameterE
         Dtype::F64 => Ok(each(bytes, |chunk| f64::from_le_bytes(chunk) as f32)),
         Dtype::F16 => Ok(each(bytes, |chunk| f16::from_le_bytes(chunk).to_f32())),
         Dtype::BF16 => Ok(each(bytes, |chunk| bf16::from_le_bytes(chunk).to_f32())),
-        other => Err(ParameterError::Type { name: name.into(), dtype: format!("{other:?}") }),
+        other => Err(ParameterError::Type { name: name.into(), dtype: other.to_string() }),
     }
 }
 

@@ -62,7 +62,9 @@ pub enum ParameterError {
     #[error("the file has no parameter {name}; it belongs to another network")]
     Missing { name: String },
     #[error(
-        "{name} has the shape {found:?} in the file but {expected:?} in the network; the file belongs to another size, tile or number of classes"
+        "{name} has the shape {} in the file but {} in the network; the file belongs to another size, tile or number of classes",
+        shape_text(found),
+        shape_text(expected)
     )]
     Shape { name: String, expected: Vec<usize>, found: Vec<usize> },
     #[error("{name} holds numbers of type {dtype}, which are not supported; convert the file to F32")]
@@ -73,6 +75,12 @@ pub enum ParameterError {
     Unexpected { name: String },
     #[error("{name} cannot be had: {reason}")]
     Source { name: String, reason: String },
+}
+
+/// "64 × 3", for a message.
+fn shape_text(shape: &[usize]) -> String {
+    let sides: Vec<String> = shape.iter().map(usize::to_string).collect();
+    if sides.is_empty() { "of a single number".to_owned() } else { sides.join(" × ") }
 }
 
 /// How a parameter lies in the network compared with its official shape.

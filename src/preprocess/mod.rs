@@ -56,7 +56,7 @@ pub enum PreprocessError {
     )]
     Wavelength { name: String, band: usize, wavelength_nm: f64, expected_nm: f64 },
     #[error(
-        "{name} does not tell its wavelengths and has {bands} bands, but {expected} are needed; open a file with wavelengths, or one with exactly those bands"
+        "{name} does not state its wavelengths and has {bands} bands, but {expected} are needed; open a file with wavelengths, or one with exactly those bands"
     )]
     NoWavelengths { name: String, bands: usize, expected: usize },
     #[error(

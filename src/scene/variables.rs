@@ -52,11 +52,11 @@ pub(crate) fn choose(
 }
 
 /// `17 × 13 × 200`.
-pub(crate) fn shape_text(shape: &[usize]) -> String {
+pub(crate) fn shape_text<N: ToString>(shape: &[N]) -> String {
     if shape.is_empty() {
         return "a single number".to_owned();
     }
-    shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ")
+    shape.iter().map(N::to_string).collect::<Vec<_>>().join(" × ")
 }
 
 #[cfg(test)]

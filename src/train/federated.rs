@@ -24,7 +24,8 @@ impl SharedNetwork {
         self.config.validate()?;
         let multiple = (4 * self.config.patch()).max(8);
         let sound = self.tile.iter().all(|side| (multiple..=1024).contains(side) && side.is_multiple_of(multiple));
-        let (value, allowed) = (format!("{:?}", self.tile), "multiples of four patches and of 8, up to 1024 pixels");
+        let (value, allowed) =
+            (format!("{} × {}", self.tile[0], self.tile[1]), "multiples of four patches and of 8, up to 1024 pixels");
         if sound { Ok(()) } else { Err(ConfigError { field: "tile", value, allowed }) }
     }
 

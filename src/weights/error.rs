@@ -6,14 +6,14 @@ use thiserror::Error;
 
 use super::Role;
 use crate::model::ConfigError;
-use crate::scene::SourceError;
+use crate::scene::{SourceError, shape_text};
 
 /// Why weights cannot be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WeightsError {
     #[error(transparent)]
     Source(#[from] SourceError),
-    #[error("{name} is no weights file that is read here ({found}); choose a .pth, .safetensors or .gguf file")]
+    #[error("{name} is not a weights file SigmaScope can read ({found}); choose a .pth, .safetensors or .gguf file")]
     Format { name: String, found: String },
     #[error("{name} is damaged: {what}; fetch it again")]
     Malformed { name: String, what: String },
@@ -44,7 +44,9 @@ pub enum WeightsError {
     #[error("the network of {name} cannot be built: {error}")]
     Config { name: String, error: ConfigError },
     #[error(
-        "{tensor} of {name} has the shape {found:?}, but the network has {expected:?}; the file does not fit together"
+        "{tensor} of {name} has the shape {}, but the network has {}; the file does not fit together",
+        shape_text(found),
+        shape_text(expected)
     )]
     Shape { name: String, tensor: String, found: Vec<usize>, expected: Vec<usize> },
     #[error(

@@ -104,13 +104,14 @@ pub(super) fn read_run(
 }
 
 /// Values in a tensor of this shape, or `None` where they are more than any weight of HyperSIGMA by far (2³¹), so that no
-/// later product can overflow.
+/// later product can overflow. A side of zero makes a tensor empty, but the other sides are bounded all the same: their
+/// product may come first.
 pub(super) fn count(shape: &[u64]) -> Option<usize> {
-    let count = shape.iter().try_fold(1u64, |count, &side| count.checked_mul(side))?;
-    if count >= 1 << 31 || shape.iter().any(|&side| side >= 1 << 31) {
+    let most = shape.iter().filter(|&&side| side > 0).try_fold(1u64, |product, &side| product.checked_mul(side))?;
+    if most >= 1 << 31 {
         return None;
     }
-    usize::try_from(count).ok()
+    usize::try_from(if shape.contains(&0) { 0 } else { most }).ok()
 }
 
 /// Checks that numbers `start..start + wanted` exist in a tensor.
@@ -121,5 +122,20 @@ pub(super) fn check_values(name: &str, tensor: &TensorInfo, start: usize, wanted
             name,
             format!("{} has {} values, but more were asked for", tensor.name, tensor.len()),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn no_order_of_sides_overflows() {
+        assert_eq!((count(&[]), count(&[2, 3]), count(&[3, 0, 5])), (Some(1), Some(6), Some(0)));
+        for sides in [[0, 1 << 30, 1 << 30], [1 << 30, 0, 1 << 30], [1 << 30, 1 << 30, 0], [1 << 16, 1 << 16, 1]] {
+            assert_eq!(count(&sides), None, "{sides:?}");
+        }
+        assert_eq!(count(&[0, u64::MAX, 2]), None);
+        assert_eq!(count(&[1 << 31]), None);
     }
 }

@@ -119,5 +119,6 @@ pub fn text(error: &JsValue) -> String {
         .dyn_ref::<js_sys::Error>()
         .map(|error| String::from(error.message()))
         .or_else(|| error.as_string())
-        .unwrap_or_else(|| format!("{error:?}"))
+        .or_else(|| js_sys::JSON::stringify(error).ok()?.as_string())
+        .unwrap_or_else(|| "an error without words".to_owned())
 }

@@ -21,7 +21,9 @@ pub fn get(object: &JsValue, key: &str) -> Option<JsValue> {
 /// The message of a thrown value.
 pub fn describe(error: &JsValue) -> String {
     let message = error.dyn_ref::<Object>().and_then(|object| get(object, "message"));
-    message.and_then(|message| message.as_string()).unwrap_or_else(|| format!("{error:?}"))
+    let message = message.and_then(|message| message.as_string()).or_else(|| error.as_string());
+    let message = message.or_else(|| js_sys::JSON::stringify(error).ok()?.as_string());
+    message.unwrap_or_else(|| "an error without words".to_owned())
 }
 
 /// Milliseconds since 1970.

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::encoding::{BLOCK, scale_name};
 use super::tensors::{self, Layout, Tensor, TensorsError, numbers};
 use super::{ClientId, Definition, Encoding, FederationId, Hash, Reason, Trainable};
-use crate::scene::{SharedSource, SourceError};
+use crate::scene::{SharedSource, SourceError, shape_text};
 use crate::scope::{Scope, has_scope};
 
 /// Headers of updates are at most this long.
@@ -141,7 +141,8 @@ pub(super) fn take(
 ) -> Result<Tensor, UpdateError> {
     let tensor = tensors.remove(name).ok_or_else(|| UpdateError::Missing { name: name.into() })?;
     if tensor.dtype != dtype || tensor.shape != shape {
-        let (found, expected) = (format!("{:?} {:?}", tensor.dtype, tensor.shape), format!("{dtype:?} {shape:?}"));
+        let said = |dtype: Dtype, shape: &[usize]| format!("{} of {dtype}", shape_text(shape));
+        let (found, expected) = (said(tensor.dtype, &tensor.shape), said(dtype, shape));
         return Err(UpdateError::Shape { name: name.into(), found, expected });
     }
     Ok(tensor)
@@ -172,7 +173,7 @@ impl UpdatePlan {
                 return Err(UpdateError::Reserved { name: name.clone() });
             }
             if tensor.dtype != Dtype::F32 {
-                let found = format!("{:?}", tensor.dtype);
+                let found = tensor.dtype.to_string();
                 return Err(UpdateError::Shape { name: name.clone(), found, expected: "F32".into() });
             }
             tensors.push((name.clone(), tensor.shape.clone()));

@@ -21,6 +21,16 @@ pub enum WeightKind {
 impl WeightKind {
     pub const ALL: [WeightKind; 4] = [WeightKind::F32, WeightKind::F16, WeightKind::Q8_0, WeightKind::Q4_0];
 
+    /// The name that is also used in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            WeightKind::F32 => "f32",
+            WeightKind::F16 => "f16",
+            WeightKind::Q8_0 => "q8_0",
+            WeightKind::Q4_0 => "q4_0",
+        }
+    }
+
     /// Stored bytes of 32 weights.
     pub const fn block_bytes(self) -> usize {
         match self {

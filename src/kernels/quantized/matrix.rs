@@ -43,7 +43,7 @@ pub enum MatrixError {
     )]
     Inputs { inputs: usize },
     #[error(
-        "a {kind:?} matrix of {outputs} x {inputs} weights takes {expected} bytes, not {found}; the file is damaged"
+        "a {} matrix of {outputs} x {inputs} weights takes {expected} bytes, not {found}; the file is damaged", kind.name()
     )]
     Bytes { kind: WeightKind, outputs: usize, inputs: usize, expected: usize, found: usize },
 }

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use super::pickle::{Heap, Pickle, Storage, Tensor};
 use super::read::{TensorFile, check_values, count, read_run};
 use super::{TensorInfo, WeightsError, block};
-use crate::scene::SharedSource;
+use crate::scene::{SharedSource, shape_text};
 
 /// Bytes of one tensor that are held at once when it cannot be read in pieces: deflated, or not in row-major order. The
 /// largest tensor of ViT-H has 26 MB.
@@ -186,8 +186,13 @@ fn view(
         return Err(WeightsError::unsupported(file, format!("{name} holds complex or quantized numbers of PyTorch")));
     };
     let Some(len) = count(&tensor.shape) else { return Err(damaged("is impossibly large")) };
-    let outside =
-        || damaged(&format!("has the shape {:?}, but its storage holds only {} values", tensor.shape, storage.len));
+    let outside = || {
+        damaged(&format!(
+            "has the shape {}, but its storage holds only {} values",
+            shape_text(&tensor.shape),
+            storage.len
+        ))
+    };
     let last = tensor
         .shape
         .iter()
@@ -207,11 +212,12 @@ fn view(
     let bytes = kind.bytes(storage.len).ok_or_else(outside)?;
     let place = place(storage, bytes)?;
 
+    // Cannot overflow: `count` has bounded the product of all sides but zeros.
     let mut stride = 1;
     let mut row_major = true;
     for (&side, &given) in tensor.shape.iter().zip(&tensor.strides).rev() {
         row_major &= side <= 1 || given == stride;
-        stride *= side;
+        stride *= side.max(1);
     }
     // `count` has seen that every side fits.
     let shape = tensor.shape.iter().map(|&side| side as usize).collect();
