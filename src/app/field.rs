@@ -80,9 +80,18 @@ fn list(files: Option<FileList>) -> Vec<File> {
     files.map(|files| (0..files.length()).filter_map(|index| files.get(index)).collect()).unwrap_or_default()
 }
 
-/// The files of a drop.
+/// The files of a drop. A folder among them comes as a file that cannot be read: it is left out, unless it is all there is.
 pub fn dropped(event: &web_sys::DragEvent) -> Vec<File> {
-    list(event.data_transfer().and_then(|transfer| transfer.files()))
+    let Some(transfer) = event.data_transfer() else { return Vec::new() };
+    let items = transfer.items();
+    let entries = (0..items.length()).filter_map(|index| items.get(index)?.webkit_get_as_entry().ok().flatten());
+    let folders: Vec<String> =
+        entries.filter(web_sys::FileSystemEntry::is_directory).map(|folder| folder.name()).collect();
+    let mut files = list(transfer.files());
+    if folders.len() < files.len() {
+        files.retain(|file| !folders.contains(&file.name()));
+    }
+    files
 }
 
 /// A button that opens the browser's file chooser; `testid` is that of the file field itself.

@@ -74,6 +74,14 @@ fn summary(cube: &dyn Cube, inspection: &Inspection) -> Result<String, std::fmt:
         Some([only]) => writeln!(text, "wavelength   {only:.2} nm")?,
         _ => writeln!(text, "wavelengths  unknown")?,
     }
+    if let Some(widths) = &info.fwhm_nm {
+        let low = widths.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = widths.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        writeln!(text, "band widths  {low:.2} to {high:.2} nm (FWHM)")?;
+    }
+    if let Some([first, .., last]) = info.band_names.as_deref() {
+        writeln!(text, "band names   {first} to {last}")?;
+    }
     let bad = info.good_bands.iter().filter(|good| !**good).count();
     if bad > 0 {
         writeln!(text, "bad bands    {bad}")?;

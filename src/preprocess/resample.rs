@@ -47,6 +47,8 @@ impl Resampled {
             dtype: SampleType::F64,
             interleave: Interleave::Bip,
             wavelengths_nm: Some(wavelengths_nm.to_vec()),
+            fwhm_nm: None,
+            band_names: None,
             nodata: None,
             good_bands: vec![true; grid],
             ..info.clone()

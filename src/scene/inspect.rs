@@ -16,13 +16,29 @@ pub struct PixelValue {
 
 impl Serialize for PixelValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let name = match self.value {
-            v if v.is_nan() => "nan",
-            f64::INFINITY => "inf",
-            f64::NEG_INFINITY => "-inf",
-            v => return (self.row, self.col, self.band, v).serialize(serializer),
-        };
-        (self.row, self.col, self.band, name).serialize(serializer)
+        match name_of(self.value) {
+            Some(name) => (self.row, self.col, self.band, name).serialize(serializer),
+            None => (self.row, self.col, self.band, self.value).serialize(serializer),
+        }
+    }
+}
+
+/// What JSON has no number for.
+fn name_of(value: f64) -> Option<&'static str> {
+    match value {
+        v if v.is_nan() => Some("nan"),
+        f64::INFINITY => Some("inf"),
+        f64::NEG_INFINITY => Some("-inf"),
+        _ => None,
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn number_or_name<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value.map(|value| (value, name_of(value))) {
+        Some((_, Some(name))) => serializer.serialize_str(name),
+        Some((value, None)) => serializer.serialize_f64(value),
+        None => serializer.serialize_none(),
     }
 }
 
@@ -36,6 +52,18 @@ pub struct Inspection {
     pub interleave: Interleave,
     /// Band centres, nanometres.
     pub wavelengths_nm: Option<Vec<f64>>,
+    /// Full widths of the bands at half maximum, nanometres.
+    pub fwhm_nm: Option<Vec<f64>>,
+    pub band_names: Option<Vec<String>>,
+    /// False for bands that the file marks as bad.
+    pub good_bands: Vec<bool>,
+    /// The value that means "no data"; `"nan"` where that is the value.
+    #[serde(serialize_with = "number_or_name")]
+    pub nodata: Option<f64>,
+    /// Names of classes 0.., of label files that carry them.
+    pub class_names: Option<Vec<String>>,
+    /// What the user should know about how the file was read.
+    pub notes: Vec<String>,
     pub variable: Option<String>,
     pub kind: Kind,
     /// Mean of all finite stored samples, see [`mean`].
@@ -60,6 +88,12 @@ pub fn inspect(cube: &dyn Cube, pixels: &[[usize; 3]]) -> Result<Inspection, Sce
         dtype: info.dtype,
         interleave: info.interleave,
         wavelengths_nm: info.wavelengths_nm.clone(),
+        fwhm_nm: info.fwhm_nm.clone(),
+        band_names: info.band_names.clone(),
+        good_bands: info.good_bands.clone(),
+        nodata: info.nodata,
+        class_names: info.class_names.clone(),
+        notes: info.notes.clone(),
         variable: info.variable.clone(),
         kind: info.kind,
         mean: mean(cube)?,

@@ -3,6 +3,7 @@
 //! [`open`] turns one or two dropped files into a [`Scene`]: a description and a lazy reader. Values are read window by
 //! window, so memory does not grow with the file.
 
+mod content;
 mod envi;
 pub mod export;
 #[cfg(not(target_arch = "wasm32"))]
@@ -22,9 +23,11 @@ mod source;
 mod statistics;
 mod strided;
 pub mod teaching;
+mod unit;
 mod variables;
 mod wavelength;
 
+use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +42,7 @@ pub use source::FileSource;
 pub use source::{MemorySource, SharedSource, Source, SourceError, check_range};
 pub use statistics::{BandStatistics, Statistics, is_valid, mean, scan, value};
 pub use teaching::{TEACHING_CLASSES, TEACHING_RANGE_NM, TeachingScene};
+pub(crate) use variables::shape_text;
 
 /// The file formats that can be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +133,10 @@ pub struct SceneInfo {
     pub interleave: Interleave,
     /// Band centres in nanometres, one a band, whatever the file's unit.
     pub wavelengths_nm: Option<Vec<f64>>,
+    /// Full widths of the bands at half maximum in nanometres, one a band.
+    pub fwhm_nm: Option<Vec<f64>>,
+    /// What the file calls its bands, one a band.
+    pub band_names: Option<Vec<String>>,
     /// The value that means "no data".
     pub nodata: Option<f64>,
     /// False for bands that the file marks as bad (ENVI `bbl`) or that hold no data at all; one a band.
@@ -149,6 +157,18 @@ pub struct Window {
     pub rows: Range<usize>,
     pub cols: Range<usize>,
     pub bands: Range<usize>,
+}
+
+/// In words, counted from 0: "rows 3 to 5, columns 0 to 9, bands 7 to 7".
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |what: &str, range: &Range<usize>| match range.end.checked_sub(1) {
+            Some(last) if last >= range.start => format!("{what} {} to {last}", range.start),
+            _ => format!("no {what}"),
+        };
+        let (rows, cols) = (part("rows", &self.rows), part("columns", &self.cols));
+        write!(f, "{rows}, {cols} and {} (counted from 0)", part("bands", &self.bands))
+    }
 }
 
 impl Window {
@@ -202,7 +222,7 @@ pub enum SceneError {
     /// A second file is missing: the data of an ENVI header, or the header of ENVI data.
     #[error("{name}: {what}")]
     MissingCompanion { name: String, what: String },
-    #[error("the window {window:?} does not fit the scene of {rows} × {cols} × {bands}")]
+    #[error("{window} are not all in the scene of {rows} rows × {cols} columns × {bands} bands")]
     Window { window: Window, rows: usize, cols: usize, bands: usize },
 }
 

@@ -1,64 +1,7 @@
 //! From dropped files to a scene: what they are, which belong together, and who reads them.
 
-use super::samples::Endian;
+use super::content::Content;
 use super::{Cube, OpenOptions, SceneError, SharedSource, envi, geotiff, matlab, numpy};
-
-/// What a file is, by its first bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Content {
-    Empty,
-    EnviHeader,
-    Matlab5(Endian),
-    /// Known, but not opened: what it is and what to do.
-    Refused(&'static str),
-    Npy,
-    Zip,
-    Tiff,
-    Unknown,
-}
-
-impl Content {
-    /// Whether one of the readers takes the file alone.
-    fn stands_alone(self) -> bool {
-        matches!(self, Self::Matlab5(_) | Self::Npy | Self::Zip | Self::Tiff)
-    }
-}
-
-const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
-
-fn detect(source: &SharedSource) -> Result<Content, SceneError> {
-    let mut start = [0; 520];
-    let len = source.len().min(start.len() as u64) as usize;
-    let start = &mut start[..len];
-    source.read_at(0, start)?;
-    let start = &*start;
-    Ok(if start.is_empty() {
-        Content::Empty
-    } else if envi::is_envi(start) {
-        Content::EnviHeader
-    } else if let Some(endian) = matlab::level5_endian(start) {
-        Content::Matlab5(endian)
-    } else if start.starts_with(b"MATLAB 7.3") || start.get(512..).is_some_and(|rest| rest.starts_with(HDF5_SIGNATURE))
-    {
-        Content::Refused("this is a MATLAB 7.3 file (HDF5), which cannot be opened yet; in MATLAB save it with -v7")
-    } else if start.starts_with(HDF5_SIGNATURE) {
-        Content::Refused("this is an HDF5 or NetCDF-4 file, which cannot be opened yet; convert it to ENVI or GeoTIFF")
-    } else if numpy::is_npy(start) {
-        Content::Npy
-    } else if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
-        Content::Zip
-    } else if geotiff::is_tiff(start) {
-        Content::Tiff
-    } else if matlab::is_level4(start) {
-        Content::Refused("this is a MATLAB level-4 file, which cannot hold a cube; in MATLAB save it with -v7")
-    } else if start.starts_with(b"\xff\xd8\xff") {
-        Content::Refused("this is a JPEG picture, not a hyperspectral scene; choose the original data")
-    } else if start.starts_with(b"\x89PNG") {
-        Content::Refused("this is a PNG picture, not a hyperspectral scene; choose the original data")
-    } else {
-        Content::Unknown
-    })
-}
 
 /// Opens the scene in one or several dropped files, recognised by content, not by extension.
 ///
@@ -72,7 +15,7 @@ pub fn open(files: &[SharedSource], options: &OpenOptions) -> Result<Box<dyn Cub
     let Some(first) = files.first() else {
         return Err(SceneError::unsupported("no file", "nothing was chosen; drop a scene"));
     };
-    let contents = files.iter().map(detect).collect::<Result<Vec<_>, _>>()?;
+    let contents = files.iter().map(Content::of).collect::<Result<Vec<_>, _>>()?;
     let header_name = |name: &str| name.to_lowercase().ends_with(".hdr");
     let is_header = |i: &usize| contents[*i] == Content::EnviHeader || header_name(files[*i].name());
     let headers: Vec<usize> = (0..files.len()).filter(is_header).collect();
@@ -102,15 +45,39 @@ fn open_envi(files: &[SharedSource], header: usize, contents: &[Content]) -> Res
     let by_name = envi::find_data(files[header].name(), &names).map(|i| others[i]);
     // A pair that was chosen on purpose belongs together whatever its names; the sizes are checked.
     let by_pair = match others[..] {
-        [other] if !contents[other].stands_alone() => Some(other),
+        [other] if contents[other] == Content::Tiff || !contents[other].stands_alone() => Some(other),
         _ => None,
     };
     let data = by_name.or(by_pair);
+    if let Some(image) = data.filter(|&i| contents[i] == Content::Tiff)
+        && let Some(cube) = open_image(&files[image], &files[header])?
+    {
+        return Ok(Box::new(cube));
+    }
     let mut cube = envi::open(&files[header], data.map(|i| &files[i]))?;
     if let Some(data) = data.filter(|_| by_name.is_none()) {
         cube.info.notes.push(format!("{} taken as the data file", files[data].name()));
     }
     Ok(Box::new(cube))
+}
+
+/// Opens a TIFF image beside an ENVI header, which adds wavelengths and names; `None` where the header points into the
+/// file's bytes itself.
+fn open_image(image: &SharedSource, header: &SharedSource) -> Result<Option<geotiff::GeotiffCube>, SceneError> {
+    match envi::Sidecar::read(header) {
+        Ok(sidecar) if sidecar.points_into_bytes() => Ok(None),
+        Ok(sidecar) => {
+            let mut cube = geotiff::open(image)?;
+            sidecar.complete(&mut cube.info)?;
+            Ok(Some(cube))
+        }
+        // Other programs have files of that name, too.
+        Err(error) => {
+            let mut cube = geotiff::open(image)?;
+            cube.info.notes.push(format!("{error}; it was not used"));
+            Ok(Some(cube))
+        }
+    }
 }
 
 fn open_alone(source: &SharedSource, content: Content, options: &OpenOptions) -> Result<Box<dyn Cube>, SceneError> {
@@ -119,7 +86,7 @@ fn open_alone(source: &SharedSource, content: Content, options: &OpenOptions) ->
         Content::Npy => Box::new(numpy::open_npy(source, options)?),
         Content::Zip => Box::new(numpy::open_npz(source, options)?),
         Content::Tiff => Box::new(geotiff::open(source)?),
-        Content::Empty | Content::EnviHeader | Content::Refused(_) | Content::Unknown => {
+        Content::Empty | Content::EnviHeader | Content::Refused(_) | Content::Text | Content::Unknown => {
             return Err(refusal(source, &[content]));
         }
     })
@@ -128,36 +95,49 @@ fn open_alone(source: &SharedSource, content: Content, options: &OpenOptions) ->
 /// Why the first of several files is not opened.
 fn refusal(source: &SharedSource, contents: &[Content]) -> SceneError {
     let name = source.name();
-    match contents.first() {
-        Some(Content::Empty) => SceneError::malformed(name, "the file is empty; fetch it again"),
-        Some(Content::Refused(what)) => SceneError::unsupported(name, *what),
-        _ => {
-            let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_lowercase());
-            let flat = ["img", "dat", "raw", "bil", "bsq", "bip", "bin"];
-            match extension.as_deref() {
-                None => missing_header(name),
-                Some(extension) if flat.contains(&extension) => missing_header(name),
-                Some(extension @ ("mat" | "npy" | "npz" | "tif" | "tiff")) => {
-                    let format = match extension {
-                        "mat" => "a MATLAB file",
-                        "npy" => "a NumPy array",
-                        "npz" => "a NumPy archive",
-                        _ => "a TIFF image",
-                    };
-                    SceneError::malformed(
-                        name,
-                        format!(
-                            "the content is not that of {format}; the file is damaged or was renamed, fetch it again"
-                        ),
-                    )
-                }
-                _ => SceneError::unsupported(
-                    name,
-                    "the content is of no known kind; ENVI (header and data), MATLAB, NumPy and GeoTIFF can be opened",
-                ),
-            }
+    let content = contents.first().copied().unwrap_or(Content::Unknown);
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).unwrap_or_default();
+    match content {
+        Content::Empty => return SceneError::malformed(name, "the file is empty; fetch it again"),
+        // Samples may begin like any file: with its header such a file opens.
+        Content::Refused(what) if is_flat(&extension) => {
+            return SceneError::MissingCompanion { name: name.to_owned(), what: what.to_owned() };
         }
+        Content::Refused(what) => return SceneError::unsupported(name, what),
+        _ if is_flat(&extension) => return missing_header(name),
+        _ => {}
     }
+    let format = match extension.as_str() {
+        "sli" => {
+            let what =
+                "this is the data of a spectral library (a table of spectra), not an image; choose an image cube";
+            return SceneError::unsupported(name, what);
+        }
+        "mat" if content == Content::Text => {
+            let what = "this is text, not a binary MATLAB file; in MATLAB or Octave save it with save -v7";
+            return SceneError::unsupported(name, what);
+        }
+        "mat" => "a MATLAB file",
+        "npy" => "a NumPy array",
+        "npz" => "a NumPy archive",
+        "tif" | "tiff" => "a TIFF image",
+        _ => {
+            let what = if content == Content::Text {
+                "this is a text file (a table or a description), not an image; ENVI (header and data), MATLAB, NumPy and \
+                 GeoTIFF can be opened"
+            } else {
+                "the content is of no known kind; ENVI (header and data), MATLAB, NumPy and GeoTIFF can be opened"
+            };
+            return SceneError::unsupported(name, what);
+        }
+    };
+    let what = format!("the content is not that of {format}; the file is damaged or was renamed, fetch it again");
+    SceneError::malformed(name, what)
+}
+
+/// Whether files of this extension usually are bare samples.
+fn is_flat(extension: &str) -> bool {
+    ["", "img", "dat", "raw", "bil", "bsq", "bip", "bin"].contains(&extension)
 }
 
 fn missing_header(name: &str) -> SceneError {

@@ -51,14 +51,15 @@ impl SampleType {
     }
 }
 
-/// An arithmetic progression of sample positions: `start, start + step, …`, counted in samples.
+/// An arithmetic progression of positions: `start, start + step, …`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
     pub start: usize,
     pub step: usize,
 }
 
-/// Decodes `count` samples of `bytes` at the positions of `from` into `out` at the positions of `to`.
+/// Decodes `count` samples of `bytes` at the positions of `from`, counted in bytes, into `out` at the positions of `to`,
+/// counted in samples.
 ///
 /// 64-bit integers beyond ±2^53 are rounded, as every `f64` of them is.
 pub(crate) fn decode(stored: Stored, bytes: &[u8], from: Run, out: &mut [f64], to: Run, count: usize) {
@@ -67,7 +68,7 @@ pub(crate) fn decode(stored: Stored, bytes: &[u8], from: Run, out: &mut [f64], t
             const SIZE: usize = size_of::<$type>();
             let mut each = |read: fn([u8; SIZE]) -> $type| {
                 for i in 0..count {
-                    let at = (from.start + i * from.step) * SIZE;
+                    let at = from.start + i * from.step;
                     let mut raw = [0; SIZE];
                     raw.copy_from_slice(&bytes[at..at + SIZE]);
                     out[to.start + i * to.step] = $convert(read(raw));
@@ -112,7 +113,7 @@ mod tests {
         let bytes = [1, 0, 2, 0, 3, 0, 0xff, 0xff];
         let mut out = [0.0; 4];
         let little = Stored { sample: SampleType::I16, endian: Endian::Little };
-        decode(little, &bytes, Run { start: 1, step: 2 }, &mut out, Run { start: 0, step: 3 }, 2);
+        decode(little, &bytes, Run { start: 2, step: 4 }, &mut out, Run { start: 0, step: 3 }, 2);
         assert_eq!(out, [2.0, 0.0, 0.0, -1.0]);
         let big = Stored { sample: SampleType::U16, endian: Endian::Big };
         decode(big, &bytes, Run { start: 0, step: 1 }, &mut out, Run { start: 3, step: 0 }, 1);

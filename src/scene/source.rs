@@ -35,6 +35,8 @@ pub enum SourceError {
     PastEnd { name: String, len: u64, wanted: u64 },
     #[error("{name} could not be read ({reason}); check that the file still exists and open it again")]
     Read { name: String, reason: String },
+    #[error("{name} is a folder; choose the file in it that holds the scene")]
+    Folder { name: String },
 }
 
 /// Checks a read against the length; every [`Source`] calls it first.
@@ -94,7 +96,11 @@ impl FileSource {
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let fail = |error: std::io::Error| SourceError::Read { name: name.clone(), reason: error.to_string() };
         let file = std::fs::File::open(path).map_err(fail)?;
-        let len = file.metadata().map_err(fail)?.len();
+        let metadata = file.metadata().map_err(fail)?;
+        if metadata.is_dir() {
+            return Err(SourceError::Folder { name });
+        }
+        let len = metadata.len();
         Ok(Self { name, len, file: std::cell::RefCell::new(file) })
     }
 }

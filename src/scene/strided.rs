@@ -22,8 +22,8 @@ const BAND: usize = 2;
 pub(crate) struct Layout {
     /// Byte offset of the sample (0, 0, 0).
     pub base: u64,
-    /// Distance in samples between neighbours along row, column and band.
-    pub strides: [u64; 3],
+    /// Distance in bytes between neighbours along row, column and band.
+    pub steps: [u64; 3],
     pub stored: Stored,
 }
 
@@ -70,13 +70,21 @@ impl Part {
 }
 
 impl Layout {
-    /// Samples from the first to the last of a box of this size, both included.
-    fn span(&self, len: [usize; 3]) -> u64 {
-        1 + (0..3).map(|axis| (len[axis].max(1) as u64 - 1) * self.strides[axis]).sum::<u64>()
+    /// A layout without gaps: `strides` are distances in samples.
+    pub fn new(base: u64, strides: [u64; 3], stored: Stored) -> Self {
+        let size = stored.sample.size() as u64;
+        Self { base, steps: strides.map(|stride| stride.saturating_mul(size)), stored }
     }
 
-    fn first(&self, start: [u64; 3]) -> u64 {
-        (0..3).map(|axis| start[axis] * self.strides[axis]).sum()
+    /// Bytes from the first sample of a box of this size to the end of its last.
+    fn span(&self, len: [usize; 3]) -> u64 {
+        let size = self.stored.sample.size() as u64;
+        size + (0..3).map(|axis| (len[axis].max(1) as u64 - 1) * self.steps[axis]).sum::<u64>()
+    }
+
+    /// Bytes from the base to a sample.
+    pub fn first(&self, start: [u64; 3]) -> u64 {
+        (0..3).map(|axis| start[axis] * self.steps[axis]).sum()
     }
 
     /// Reads a part of the box from `source`, in few reads of bounded size.
@@ -85,7 +93,7 @@ impl Layout {
             return Ok(());
         }
         let mut axes = [ROW, COL, BAND];
-        axes.sort_by_key(|&axis| std::cmp::Reverse(self.strides[axis]));
+        axes.sort_by_key(|&axis| std::cmp::Reverse(self.steps[axis]));
         self.read_split(source, part, axes, &mut Vec::new(), out)
     }
 
@@ -97,8 +105,7 @@ impl Layout {
         buffer: &mut Vec<u8>,
         out: &mut [f64],
     ) -> Result<(), SceneError> {
-        let size = self.stored.sample.size() as u64;
-        let span = self.span(part.len) * size;
+        let span = self.span(part.len);
         // From the slowest axis inward: what one step along it spans, and the gap between two steps.
         let mut inner = part.len;
         let mut split = None;
@@ -106,8 +113,8 @@ impl Layout {
             if inner[axis] > 1 {
                 inner[axis] = 1;
                 let inner_span = self.span(inner);
-                let gap = self.strides[axis].saturating_sub(inner_span) * size;
-                split.get_or_insert((axis, inner_span * size));
+                let gap = self.steps[axis].saturating_sub(inner_span);
+                split.get_or_insert((axis, inner_span));
                 if gap > GAP_MAX {
                     return self.read_groups(source, part, axes, axis, 1, buffer, out);
                 }
@@ -115,14 +122,14 @@ impl Layout {
         }
         match split {
             Some((axis, inner_span)) if span > READ_MAX => {
-                let steps = READ_MAX.saturating_sub(inner_span) / (self.strides[axis].max(1) * size);
+                let steps = READ_MAX.saturating_sub(inner_span) / self.steps[axis].max(1);
                 let group = usize::try_from(steps).unwrap_or(usize::MAX).clamp(1, part.len[axis] - 1);
                 self.read_groups(source, part, axes, axis, group, buffer, out)
             }
             _ => {
                 // span ≤ READ_MAX, or a single sample.
                 buffer.resize(span as usize, 0);
-                source.read_at(self.base + self.first(part.start) * size, buffer)?;
+                source.read_at(self.base + self.first(part.start), buffer)?;
                 self.scatter(buffer, 0, part, out);
                 Ok(())
             }
@@ -149,15 +156,15 @@ impl Layout {
         Ok(())
     }
 
-    /// Decodes a part from bytes whose sample `first` is the part's first one.
+    /// Decodes a part from bytes that hold its first sample at `first`.
     pub fn scatter(&self, bytes: &[u8], first: usize, part: Part, out: &mut [f64]) {
         // Long runs of one decode call: along the bands, or along the columns where few bands are wanted.
         let (run, others) = if part.len[BAND] >= part.len[COL] { (BAND, [ROW, COL]) } else { (COL, [ROW, BAND]) };
         let [a, b] = others;
-        let stride = self.strides.map(|stride| stride as usize);
+        let step = self.steps.map(|step| step as usize);
         for i in 0..part.len[a] {
             for j in 0..part.len[b] {
-                let from = Run { start: first + i * stride[a] + j * stride[b], step: stride[run] };
+                let from = Run { start: first + i * step[a] + j * step[b], step: step[run] };
                 let to = Run {
                     start: part.out_start + i * part.out_strides[a] + j * part.out_strides[b],
                     step: part.out_strides[run],
@@ -204,7 +211,7 @@ impl Cube for StridedCube {
     fn preferred_rows(&self) -> usize {
         let rows = block_rows(&self.info);
         // Down the columns every block of rows passes over the whole file: fewer, larger blocks.
-        let column_major = self.layout.strides[ROW] < self.layout.strides[COL];
+        let column_major = self.layout.steps[ROW] < self.layout.steps[COL];
         if column_major { rows.saturating_mul(4).min(self.info.rows) } else { rows }
     }
 }
@@ -232,7 +239,7 @@ mod tests {
             bytes.extend((0..total).flat_map(|i| (i as u32).to_be_bytes()));
             let source = MemorySource::new("x", bytes);
             let stored = Stored { sample: SampleType::U32, endian: Endian::Big };
-            let layout = Layout { base: 3, strides, stored };
+            let layout = Layout::new(3, strides, stored);
             for window in [
                 Window { rows: 0..5, cols: 0..7, bands: 0..300 },
                 Window { rows: 2..3, cols: 1..6, bands: 17..18 },
@@ -279,7 +286,7 @@ mod tests {
         }
         // 1000 × 2000 × 3 of a band-sequential file with planes of 10^9 samples: one run of rows a band.
         let stored = Stored { sample: SampleType::U8, endian: Endian::Little };
-        let layout = Layout { base: 0, strides: [2_000, 1, 1_000_000_000], stored };
+        let layout = Layout::new(0, [2_000, 1, 1_000_000_000], stored);
         let window = Window { rows: 500..1500, cols: 0..2_000, bands: 0..3 };
         let source = Pattern(std::cell::Cell::default());
         let mut out = vec![0.0; window.len()];
@@ -287,7 +294,7 @@ mod tests {
         assert_eq!(source.0.get(), (3, 6_000_000));
         assert_eq!(out[2], ((500 * 2_000 + 2_000_000_000u64) % 251) as f64);
         // Rows far apart and longer than a read: every row in pieces.
-        let layout = Layout { base: 7, strides: [100_000_000, 1, 1_000_000_000], stored };
+        let layout = Layout::new(7, [100_000_000, 1, 1_000_000_000], stored);
         let window = Window { rows: 0..2, cols: 0..5_000_000, bands: 0..1 };
         let mut out = vec![0.0; window.len()];
         layout.read(&source, Part::whole(&window), &mut out)?;

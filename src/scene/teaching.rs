@@ -94,6 +94,8 @@ impl TeachingScene {
             dtype: SampleType::I16,
             interleave: Interleave::Bip,
             wavelengths_nm: Some(wavelengths),
+            fwhm_nm: None,
+            band_names: None,
             nodata: None,
             good_bands,
             kind: Kind::Cube,

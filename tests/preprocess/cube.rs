@@ -23,6 +23,8 @@ impl TestCube {
             dtype: SampleType::F64,
             interleave: Interleave::Bip,
             wavelengths_nm: None,
+            fwhm_nm: None,
+            band_names: None,
             nodata: None,
             good_bands: vec![true; bands],
             kind: Kind::Cube,

@@ -45,6 +45,8 @@ pub fn info(bands: usize) -> SceneInfo {
         dtype: SampleType::F32,
         interleave: Interleave::Bip,
         wavelengths_nm: None,
+        fwhm_nm: None,
+        band_names: None,
         nodata: None,
         good_bands: vec![true; bands],
         kind: Kind::Cube,

@@ -5,8 +5,9 @@ use leptos::prelude::*;
 use crate::app::acts::{keep, scene};
 use crate::app::field::DropArea;
 use crate::app::plain::number;
+use crate::app::plain::sentence::sentence;
 use crate::app::state::{Role, Store};
-use crate::scene::{Format, Interleave, SampleType, SceneInfo};
+use crate::scene::{Format, Interleave, SceneInfo};
 
 fn format_name(format: Format) -> &'static str {
     match format {
@@ -25,10 +26,6 @@ fn interleave_name(interleave: Interleave) -> &'static str {
         Interleave::Bip => "BIP",
         Interleave::ColumnMajor => "column-major",
     }
-}
-
-fn type_name(dtype: SampleType) -> String {
-    format!("{dtype:?}").to_lowercase()
 }
 
 /// "400–2500 nm" or that there are none.
@@ -62,7 +59,7 @@ pub fn SceneStep(store: Store, saved: RwSignal<bool>) -> impl IntoView {
                     {row(
                         "stored as",
                         "scene-format",
-                        format!("{}, {}, {}", format_name(info.format), type_name(info.dtype), interleave_name(info.interleave)),
+                        format!("{}, {}, {}", format_name(info.format), info.dtype.name(), interleave_name(info.interleave)),
                     )}
                     {info.nodata.map(|value| row("no data", "scene-nodata", number::short(value)))}
                     {info
@@ -74,7 +71,7 @@ pub fn SceneStep(store: Store, saved: RwSignal<bool>) -> impl IntoView {
                 {info
                     .notes
                     .into_iter()
-                    .map(|note| view! { <p class="note" data-testid="scene-note">{note}</p> })
+                    .map(|note| view! { <p class="note" data-testid="scene-note">{sentence(&note)}</p> })
                     .collect_view()}
                 <p class="quiet kept-line">
                     <span data-testid="kept-state">{move || if saved.get() { "saved" } else { "saving" }}</span>

@@ -123,6 +123,8 @@ mod tests {
             dtype: SampleType::F32,
             interleave: Interleave::Bip,
             wavelengths_nm,
+            fwhm_nm: None,
+            band_names: None,
             nodata: None,
             good_bands: vec![true; bands],
             kind: Kind::Cube,

@@ -36,6 +36,8 @@ fn line(values: &[f64], nodata: Option<f64>, names: &[&str]) -> Line {
         dtype: SampleType::F64,
         interleave: Interleave::Bsq,
         wavelengths_nm: None,
+        fwhm_nm: None,
+        band_names: None,
         nodata,
         good_bands: vec![true],
         kind: Kind::Labels,

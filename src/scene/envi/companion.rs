@@ -1,7 +1,8 @@
 //! Which data file belongs to which header, by their names.
 
-/// Extensions of ENVI data files, most usual first; the empty one is ENVI's own default.
-const DATA_EXTENSIONS: [&str; 10] = ["img", "dat", "raw", "bil", "bsq", "bip", "", "bin", "cube", "sli"];
+/// Extensions of ENVI data files, most usual first; the empty one is ENVI's own default. A header may also stand beside a
+/// TIFF image.
+const DATA_EXTENSIONS: [&str; 12] = ["img", "dat", "raw", "bil", "bsq", "bip", "", "bin", "cube", "sli", "tif", "tiff"];
 
 fn split(name: &str) -> (&str, &str) {
     name.rsplit_once('.').unwrap_or((name, ""))
@@ -55,6 +56,9 @@ mod tests {
         assert_eq!(find_data("x.hdr", &names[..5]), Some(3));
         assert_eq!(find_data("x.dat.hdr", &names), Some(4));
         assert_eq!(find_data("z.hdr", &names), None);
+        assert_eq!(find_data("x.hdr", &["y.tif", "x.tif"]), Some(1));
+        assert_eq!(find_data("x.hdr", &["x.tif", "x.dat"]), Some(1));
+        assert_eq!(find_data("x.tif.hdr", &["x.dat", "x.TIF"]), Some(1));
         assert_eq!(find_header("x.dat", &["y.hdr", "x.HDR", "x.dat.hdr"]), Some(2));
         assert_eq!(find_header("x.dat", &["y.hdr", "x.HDR"]), Some(1));
     }

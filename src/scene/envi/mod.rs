@@ -3,26 +3,31 @@
 //! Format: "ENVI Header Files" and "ENVI Image Files" in the ENVI documentation (NV5 Geospatial).
 
 mod companion;
+mod frames;
 mod header;
+mod optional;
+mod sidecar;
 
 pub(crate) use companion::find_data;
 // Only a program that sees folders can look for the header of a data file.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use companion::find_header;
+use frames::{Frames, Placed};
 use header::Header;
 pub(crate) use header::is_envi;
+pub(crate) use sidecar::Sidecar;
 
-use super::samples::{Endian, Stored, nodata_as_stored};
+use super::samples::{Endian, Stored};
 use super::shape::Shape;
-use super::strided::{Layout, StridedCube};
-use super::wavelength::to_nanometres;
+use super::strided::StridedCube;
 use super::{Format, GeoReference, Interleave, Kind, SampleType, SceneError, SceneInfo, SharedSource};
 
 /// What a header says, before the data file is looked at.
 struct Description {
     info: SceneInfo,
-    shape: Shape,
-    layout: Layout,
+    header_offset: u64,
+    frames: Frames,
+    placed: Placed,
 }
 
 fn read_header(source: &SharedSource) -> Result<Header, SceneError> {
@@ -41,7 +46,7 @@ fn read_header(source: &SharedSource) -> Result<Header, SceneError> {
 /// The header is broken, or the data file is shorter than the header says.
 pub(crate) fn open(header: &SharedSource, data: Option<&SharedSource>) -> Result<StridedCube, SceneError> {
     let name = header.name();
-    let Description { mut info, shape, layout } = describe(name, &read_header(header)?)?;
+    let Description { mut info, header_offset, frames, placed } = describe(name, &read_header(header)?)?;
     let Some(data) = data else {
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         return Err(SceneError::MissingCompanion {
@@ -51,27 +56,44 @@ pub(crate) fn open(header: &SharedSource, data: Option<&SharedSource>) -> Result
             ),
         });
     };
-    let bytes = shape.bytes(info.dtype.size());
-    let wanted = layout.base.saturating_add(bytes);
-    if data.len() < wanted {
+    if data.len() < placed.needed {
         return Err(SceneError::malformed(
             data.name(),
             format!(
-                "the header says {} rows × {} columns × {} bands of {} after {} bytes, {wanted} bytes in all, but the file \
-                 has {}; it is cut short or the header belongs to another file",
+                "the header says {} rows × {} columns × {} bands of {} after {header_offset} bytes{}, {} bytes in all, but \
+                 the file has {}; it is cut short or the header belongs to another file",
                 info.rows,
                 info.cols,
                 info.bands,
                 info.dtype.name(),
-                layout.base,
+                if frames.any() { " and with frame offsets" } else { "" },
+                placed.total,
                 data.len()
             ),
         ));
     }
-    if data.len() > wanted {
-        info.notes.push(format!("{} bytes after the last sample, ignored", data.len() - wanted));
+    if frames.any() {
+        info.notes.push(
+            "the frame offsets of the header are applied: extra bytes around lines, bands or pixels are skipped"
+                .to_owned(),
+        );
     }
-    Ok(StridedCube { info, source: data.clone(), layout })
+    if data.len() > placed.total {
+        let rest = size_text(data.len() - placed.total);
+        info.notes.push(format!("the file is {rest} longer than the header says; the rest was ignored"));
+    }
+    Ok(StridedCube { info, source: data.clone(), layout: placed.layout })
+}
+
+/// A size for people: exact where it is small.
+fn size_text(bytes: u64) -> String {
+    match bytes as f64 {
+        1.0 => "1 byte".to_owned(),
+        few if few < 1e4 => format!("{bytes} bytes"),
+        some if some < 1e6 => format!("{:.0} kB", some / 1e3),
+        many if many < 1e9 => format!("{:.1} MB", many / 1e6),
+        huge => format!("{:.1} GB", huge / 1e9),
+    }
 }
 
 fn sample_type(name: &str, code: u64) -> Result<SampleType, SceneError> {
@@ -96,7 +118,7 @@ fn sample_type(name: &str, code: u64) -> Result<SampleType, SceneError> {
         _ => {
             return Err(SceneError::malformed(
                 name,
-                format!("`data type = {code}` is not an ENVI type; 1, 2, 3, 4, 5, 12, 13, 14 and 15 can be opened"),
+                format!("\"data type = {code}\" is not an ENVI type; 1, 2, 3, 4, 5, 12, 13, 14 and 15 can be opened"),
             ));
         }
     })
@@ -104,7 +126,7 @@ fn sample_type(name: &str, code: u64) -> Result<SampleType, SceneError> {
 
 /// Refuses what ENVI calls an image but is none, and tells whether the file is a classification.
 fn file_type(name: &str, header: &Header) -> Result<Kind, SceneError> {
-    let file_type = header.text("file type").unwrap_or("ENVI Standard").to_lowercase();
+    let file_type = header.word("file type").unwrap_or("ENVI Standard").to_lowercase();
     if file_type.contains("spectral library") {
         let what = "this is a spectral library (a table of spectra), not an image; choose an image cube instead";
         return Err(SceneError::unsupported(name, what));
@@ -113,77 +135,72 @@ fn file_type(name: &str, header: &Header) -> Result<Kind, SceneError> {
         let what = "this header only points to other files; open those instead";
         return Err(SceneError::unsupported(name, what));
     }
-    if header.optional_count("file compression")?.is_some_and(|compression| compression != 0) {
+    if header.word("file compression").is_some_and(|compression| compression != "0") {
         let what = "the data file is compressed; save it uncompressed in ENVI";
         return Err(SceneError::unsupported(name, what));
     }
     Ok(if file_type.contains("classification") { Kind::Labels } else { Kind::Cube })
 }
 
-fn describe(name: &str, header: &Header) -> Result<Description, SceneError> {
-    let mut kind = file_type(name, header)?;
-    let mut notes = Vec::new();
-    let (cols, rows, bands) = (header.count("samples")?, header.count("lines")?, header.count("bands")?);
-    let shape = Shape::checked(name, rows, cols, bands)?;
-    let dtype = sample_type(name, header.count("data type")?)?;
-
-    let interleave = match header.text("interleave").map(str::to_lowercase).as_deref() {
+fn interleave(name: &str, header: &Header, bands: u64) -> Result<Interleave, SceneError> {
+    Ok(match header.word("interleave").map(str::to_lowercase).as_deref() {
         Some("bsq") => Interleave::Bsq,
         Some("bil") => Interleave::Bil,
         Some("bip") => Interleave::Bip,
         None if bands == 1 => Interleave::Bsq,
         None => {
-            let what = "the header has no `interleave`; add `interleave = bsq`, `bil` or `bip`";
+            let what = "the header has no \"interleave\"; add \"interleave = bsq\", \"bil\" or \"bip\"";
             return Err(SceneError::malformed(name, what));
         }
         Some(other) => {
             let shown: String = other.chars().take(40).collect();
-            let what = format!("`interleave = {shown}` is none of bsq, bil and bip; correct the header");
+            let what = format!("\"interleave = {shown}\" is none of bsq, bil and bip; correct the header");
             return Err(SceneError::malformed(name, what));
         }
-    };
-    let strides = match interleave {
-        Interleave::Bil => [cols * bands, 1, cols],
-        Interleave::Bip => [cols * bands, bands, 1],
-        Interleave::Bsq | Interleave::ColumnMajor => [cols, 1, rows * cols],
-    };
-    let endian = match header.optional_count("byte order")? {
-        Some(0) => Endian::Little,
-        Some(1) => Endian::Big,
+    })
+}
+
+fn endian(name: &str, header: &Header, dtype: SampleType, notes: &mut Vec<String>) -> Result<Endian, SceneError> {
+    match header.optional_count("byte order")? {
+        Some(0) => Ok(Endian::Little),
+        Some(1) => Ok(Endian::Big),
         None => {
             if dtype.size() > 1 {
-                notes.push("the header has no `byte order`, taken as little-endian".to_owned());
+                notes.push("the header does not state its byte order, taken as little-endian".to_owned());
             }
-            Endian::Little
+            Ok(Endian::Little)
         }
         Some(order) => {
-            let what = format!("`byte order = {order}` is neither 0 (little-endian) nor 1 (big-endian)");
-            return Err(SceneError::malformed(name, what));
+            let what = format!("\"byte order = {order}\" is neither 0 (little-endian) nor 1 (big-endian)");
+            Err(SceneError::malformed(name, what))
         }
-    };
-    let wavelengths_nm = header.numbers("wavelength")?.and_then(|values| {
-        let (wavelengths, note) = to_nanometres(&values, header.text("wavelength units"), shape.bands);
-        notes.extend(note);
-        wavelengths
-    });
-    let good_bands = match header.numbers("bbl")? {
-        Some(list) if list.len() == shape.bands => list.iter().map(|&good| good != 0.0).collect(),
-        list => {
-            if let Some(list) = list {
-                notes.push(format!("a bad-band list of {} entries for {bands} bands, ignored", list.len()));
-            }
-            vec![true; shape.bands]
-        }
-    };
-    let class_names = header.list("class names").map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>());
-    let class_colors = class_colors(header, &mut notes);
+    }
+}
+
+fn describe(name: &str, header: &Header) -> Result<Description, SceneError> {
+    let mut kind = file_type(name, header)?;
+    let mut notes = header.notes.clone();
+    let (cols, rows, bands) = (header.count("samples")?, header.count("lines")?, header.count("bands")?);
+    let shape = Shape::checked(name, rows, cols, bands)?;
+    let dtype = sample_type(name, header.count("data type")?)?;
+    let interleave = interleave(name, header, bands)?;
+    let stored = Stored { sample: dtype, endian: endian(name, header, dtype, &mut notes)? };
+    let header_offset = header.optional_count("header offset")?.unwrap_or(0);
+    let frames = Frames::read(name, header)?;
+    let placed = frames.place(header_offset, shape, interleave, stored).ok_or_else(|| {
+        SceneError::malformed(name, "the header offset or the frame offsets are beyond any file; correct the header")
+    })?;
+
+    let fields = optional::band_fields(header, shape.bands, &mut notes);
+    let class_names = optional::class_names(header);
     if shape.bands == 1 && dtype.is_integer() && class_names.is_some() {
         kind = Kind::Labels;
     }
     let geo = GeoReference {
-        map_info: header.text("map info").map(str::to_owned),
+        map_info: optional::map_info(header, &mut notes),
         coordinate_system: header.text("coordinate system string").map(str::to_owned),
     };
+    optional::scale_note(header, &mut notes);
     let info = SceneInfo {
         name: name.to_owned(),
         format: Format::Envi,
@@ -193,28 +210,27 @@ fn describe(name: &str, header: &Header) -> Result<Description, SceneError> {
         bands: shape.bands,
         dtype,
         interleave,
-        wavelengths_nm,
-        nodata: header.number("data ignore value")?.map(|value| nodata_as_stored(value, dtype)),
-        good_bands,
+        wavelengths_nm: fields.wavelengths_nm,
+        fwhm_nm: fields.fwhm_nm,
+        band_names: fields.band_names,
+        nodata: optional::nodata(header, dtype, &mut notes),
+        good_bands: fields.good_bands.unwrap_or_else(|| vec![true; shape.bands]),
         kind,
         class_names,
-        class_colors,
+        class_colors: optional::class_colors(header, &mut notes),
         geo: (geo.map_info.is_some() || geo.coordinate_system.is_some()).then_some(geo),
         notes,
     };
-    let base = header.optional_count("header offset")?.unwrap_or(0);
-    Ok(Description { info, shape, layout: Layout { base, strides, stored: Stored { sample: dtype, endian } } })
+    Ok(Description { info, header_offset, frames, placed })
 }
 
-/// Red, green and blue of each class.
-fn class_colors(header: &Header, notes: &mut Vec<String>) -> Option<Vec<[u8; 3]>> {
-    let items = header.list("class lookup")?;
-    let bytes: Option<Vec<u8>> = items.iter().map(|item| item.parse().ok()).collect();
-    match bytes {
-        Some(bytes) if bytes.len() % 3 == 0 => Some(bytes.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect()),
-        _ => {
-            notes.push("a class lookup that is not a list of red, green, blue from 0 to 255, ignored".to_owned());
-            None
-        }
+#[cfg(test)]
+mod tests {
+    use super::size_text;
+
+    #[test]
+    fn sizes_for_people() {
+        let said = [1, 1000, 1_225_472, 3_456_789_012].map(size_text);
+        assert_eq!(said, ["1 byte", "1000 bytes", "1.2 MB", "3.5 GB"]);
     }
 }

@@ -48,6 +48,8 @@ impl GeneratedScene {
             dtype: SampleType::F32,
             interleave: Interleave::Bip,
             wavelengths_nm: Some(plan.wavelengths_nm.clone()),
+            fwhm_nm: None,
+            band_names: None,
             nodata: None,
             good_bands: plan.good_bands.clone(),
             kind: Kind::Cube,

@@ -1,4 +1,4 @@
-//! The tags of the first image of a TIFF or BigTIFF file.
+//! The tags of one image of a TIFF or BigTIFF file.
 //!
 //! Format: "TIFF Revision 6.0" (Adobe, 1992), section 2; BigTIFF: the design page of the libtiff project.
 
@@ -28,8 +28,8 @@ pub(super) struct Directory {
     source: SharedSource,
     pub endian: Endian,
     entries: BTreeMap<u16, Entry>,
-    /// Whether another image follows (an overview, a mask, a page).
-    pub more_images: bool,
+    /// Where the next image is described (an overview, a mask, a page).
+    pub next: Option<u64>,
 }
 
 fn value_size(kind: u16) -> Option<u64> {
@@ -50,13 +50,15 @@ fn unsigned(endian: Endian, bytes: &[u8]) -> u64 {
     }
 }
 
-impl Directory {
-    /// Reads the first directory; nothing after it is followed, so directories in a circle do no harm.
-    ///
-    /// # Errors
-    /// The directory lies outside the file or is impossibly long.
-    pub fn read(source: &SharedSource) -> Result<Self, SceneError> {
-        let name = source.name();
+/// The first bytes of a file.
+struct Head {
+    endian: Endian,
+    big: bool,
+    first: u64,
+}
+
+impl Head {
+    fn read(source: &SharedSource) -> Result<Self, SceneError> {
         let mut head = [0; 16];
         let len = source.len().min(16) as usize;
         source.read_at(0, &mut head[..len])?;
@@ -64,10 +66,31 @@ impl Directory {
         let big = head[2..4].contains(&0x2b);
         let number = |bytes: &[u8]| unsigned(endian, bytes);
         if big && (number(&head[4..6]) != 8 || number(&head[6..8]) != 0) {
-            return Err(SceneError::malformed(name, "the BigTIFF header is damaged; fetch the file again"));
+            let what = "the BigTIFF header is damaged; fetch the file again";
+            return Err(SceneError::malformed(source.name(), what));
         }
-        let (start, count_size, entry_size) =
-            if big { (number(&head[8..16]), 8, 20) } else { (number(&head[4..8]), 2, 12) };
+        Ok(Self { endian, big, first: number(if big { &head[8..16] } else { &head[4..8] }) })
+    }
+}
+
+impl Directory {
+    /// Where the first directory is.
+    ///
+    /// # Errors
+    /// The beginning of the file is damaged.
+    pub fn first(source: &SharedSource) -> Result<Option<u64>, SceneError> {
+        Head::read(source).map(|head| Some(head.first))
+    }
+
+    /// Reads the directory at `start`; none after it is followed.
+    ///
+    /// # Errors
+    /// The directory lies outside the file or is impossibly long.
+    pub fn read(source: &SharedSource, start: u64) -> Result<Self, SceneError> {
+        let name = source.name();
+        let Head { endian, big, .. } = Head::read(source)?;
+        let number = |bytes: &[u8]| unsigned(endian, bytes);
+        let (count_size, entry_size) = if big { (8, 20) } else { (2, 12) };
         let outside = || {
             SceneError::malformed(
                 name,
@@ -105,8 +128,13 @@ impl Directory {
                 if inline { first + (index * entry_size + entry_size - link_size) as u64 } else { number(value) };
             entries.entry(tag).or_insert(Entry { kind, count, offset });
         }
-        let more_images = linked && number(&link[..link_size]) != 0;
-        Ok(Self { source: source.clone(), endian, entries, more_images })
+        let next = linked.then(|| number(&link[..link_size])).filter(|&next| next != 0);
+        Ok(Self { source: source.clone(), endian, entries, next })
+    }
+
+    /// Number of tags.
+    pub fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// The raw bytes of a tag's values and their kind.
@@ -156,8 +184,9 @@ impl Directory {
     pub fn doubles(&self, tag: u16, max: u64) -> Result<Vec<f64>, SceneError> {
         let Some((12, bytes)) = self.bytes(tag, max)? else { return Ok(Vec::new()) };
         let mut out = vec![0.0; bytes.len() / 8];
-        let (one, count) = (Run { start: 0, step: 1 }, out.len());
-        decode(Stored { sample: SampleType::F64, endian: self.endian }, &bytes, one, &mut out, one, count);
+        let (each, count) = (Run { start: 0, step: 8 }, out.len());
+        let to = Run { start: 0, step: 1 };
+        decode(Stored { sample: SampleType::F64, endian: self.endian }, &bytes, each, &mut out, to, count);
         Ok(out)
     }
 

@@ -7,7 +7,7 @@ use super::chunk::Compression;
 use super::directory::Directory;
 
 /// Offsets and lengths are held in memory, 16 bytes a chunk.
-const CHUNKS_MAX: u64 = 1 << 22;
+pub(super) const CHUNKS_MAX: u64 = 1 << 22;
 
 const IMAGE_WIDTH: u16 = 256;
 const IMAGE_LENGTH: u16 = 257;
@@ -23,6 +23,7 @@ const TILE_WIDTH: u16 = 322;
 const TILE_LENGTH: u16 = 323;
 const TILE_OFFSETS: u16 = 324;
 const TILE_BYTE_COUNTS: u16 = 325;
+const EXTRA_SAMPLES: u16 = 338;
 const SAMPLE_FORMAT: u16 = 339;
 
 /// How neighbouring samples were subtracted before compression.
@@ -38,7 +39,10 @@ pub(super) enum Predictor {
 /// Everything needed to find and decode chunks.
 #[derive(Debug)]
 pub(super) struct Image {
+    /// Rows, columns, and samples of a pixel, an alpha channel included.
     pub shape: Shape,
+    /// The sample that is an alpha channel: how opaque the pixel is.
+    pub alpha: Option<usize>,
     pub stored: Stored,
     pub compression: Compression,
     pub predictor: Predictor,
@@ -98,6 +102,7 @@ impl Image {
         let (across, down) = (shape.cols.div_ceil(chunk.cols), shape.rows.div_ceil(chunk.rows));
         let mut image = Self {
             shape,
+            alpha: alpha(tags, shape.bands)?,
             stored,
             compression,
             predictor,
@@ -191,8 +196,18 @@ impl Image {
 
     /// Bytes of a chunk when nothing is compressed.
     pub fn decoded_bytes(&self, index: usize) -> u64 {
+        self.bytes_of_rows(self.rows_of(index))
+    }
+
+    /// Bytes of so many rows of a chunk.
+    pub fn bytes_of_rows(&self, rows: usize) -> u64 {
         let row = self.chunk_cols as u64 * self.chunk_bands() as u64 * self.stored.sample.size() as u64;
-        self.rows_of(index) as u64 * row
+        rows as u64 * row
+    }
+
+    /// Bytes of one band.
+    pub fn plane_bytes(&self) -> u64 {
+        Shape { bands: 1, ..self.shape }.bytes(self.stored.sample.size())
     }
 
     /// Number of the chunk that holds a pixel of a band.
@@ -204,6 +219,20 @@ impl Image {
     pub fn big_endian(&self) -> bool {
         self.stored.endian == Endian::Big
     }
+}
+
+/// Which sample is an alpha channel: the one that ExtraSamples calls so (1: associated, 2: unassociated). Where several
+/// are called so, the tag does not mean it.
+fn alpha(tags: &Directory, samples: usize) -> Result<Option<usize>, SceneError> {
+    let extra = tags.numbers(EXTRA_SAMPLES, 1 << 16)?.unwrap_or_default();
+    let mut called: Vec<usize> = Vec::new();
+    if let Some(first) = samples.checked_sub(extra.len()) {
+        called.extend((0..extra.len()).filter(|&i| matches!(extra[i], 1 | 2)).map(|i| first + i));
+    }
+    Ok(match called[..] {
+        [only] if samples > 1 => Some(only),
+        _ => None,
+    })
 }
 
 /// The one type of all samples.

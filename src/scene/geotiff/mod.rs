@@ -1,4 +1,4 @@
-//! GeoTIFF: strips or tiles of one image, decoded one at a time.
+//! GeoTIFF: strips or tiles of one image, or of pages of one band each, decoded one at a time.
 //!
 //! The `tiff` crate is not used: its zstd is the C library, which the wasm build cannot have; chunks that GDAL never
 //! wrote (sparse files) are errors to it; and it decodes whole chunks where an uncompressed one can be read in windows.
@@ -9,15 +9,16 @@ mod directory;
 mod georeference;
 mod image;
 mod metadata;
+mod pages;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use chunk::Compression;
-use directory::Directory;
 pub(crate) use directory::is_tiff;
 use image::Image;
+use pages::Pages;
 
 use super::samples::nodata_as_stored;
 use super::shape::kind_of;
@@ -33,21 +34,22 @@ const CACHE_BYTES: usize = 64 << 20;
 /// The metadata of thousands of bands stays below this.
 const METADATA_MAX: u64 = 16 << 20;
 
-/// Opens the first image of a TIFF file.
+/// Opens the image of a TIFF file, or its pages as the bands of one.
 ///
 /// # Errors
-/// The file is cut or damaged, or its samples or compression are of a kind that is not read.
+/// The file is cut or damaged, or its samples, compression or pages are of a kind that is not read.
 pub(crate) fn open(source: &SharedSource) -> Result<GeotiffCube, SceneError> {
     let name = source.name();
-    let tags = Directory::read(source)?;
-    let image = Image::from_tags(source, &tags)?;
-    let (bands, dtype) = (image.shape.bands, image.stored.sample);
-    let mut notes = Vec::new();
-    if tags.more_images {
-        notes.push("the file holds further images (overviews, masks or pages), ignored".to_owned());
+    let Pages { tags, image, mut notes } = pages::read(source)?;
+    let (bands, dtype) = (image.shape.bands - usize::from(image.alpha.is_some()), image.stored.sample);
+    if let Some(alpha) = image.alpha {
+        let number = alpha + 1;
+        notes.push(format!(
+            "sample {number} of each pixel is an alpha channel, not a band: where it is 0 there is no data"
+        ));
     }
     let xml = tags.text(GDAL_METADATA, METADATA_MAX)?.unwrap_or_default();
-    let metadata = metadata::band_metadata(&xml, bands);
+    let metadata = metadata::band_metadata(&xml, bands, image.alpha);
     notes.extend(metadata.notes);
     let nodata = tags.text(GDAL_NODATA, 1 << 10)?.and_then(|text| text.trim().parse().ok());
     let (geo, note) = georeference::georeference(&tags)?;
@@ -66,6 +68,8 @@ pub(crate) fn open(source: &SharedSource) -> Result<GeotiffCube, SceneError> {
         dtype,
         interleave: if image.planar { Interleave::Bsq } else { Interleave::Bip },
         wavelengths_nm: metadata.wavelengths_nm,
+        fwhm_nm: metadata.fwhm_nm,
+        band_names: metadata.band_names,
         nodata: nodata.map(|value| nodata_as_stored(value, dtype)),
         good_bands: metadata.good_bands.unwrap_or_else(|| vec![true; bands]),
         kind: kind_of(bands, dtype.is_integer()),
@@ -79,7 +83,7 @@ pub(crate) fn open(source: &SharedSource) -> Result<GeotiffCube, SceneError> {
 
 /// An opened GeoTIFF.
 pub(crate) struct GeotiffCube {
-    info: SceneInfo,
+    pub info: SceneInfo,
     source: SharedSource,
     image: Image,
     cache: RefCell<Cache>,
@@ -119,7 +123,7 @@ impl GeotiffCube {
         let (offset, count) = image.chunks[index];
         let pixel = image.chunk_bands() as u64;
         let strides = [image.chunk_cols as u64 * pixel, pixel, 1];
-        let layout = Layout { base: offset, strides, stored: image.stored };
+        let layout = Layout::new(offset, strides, image.stored);
         if offset == 0 && count == 0 {
             // A chunk that was never written means no data, or zero where no such value is declared (GDAL's rule).
             part.fill(self.info.nodata.unwrap_or(0.0), out);
@@ -128,27 +132,22 @@ impl GeotiffCube {
             layout.read(self.source.as_ref(), part, out)
         } else {
             let bytes = self.chunk(index)?;
-            let first: u64 = (0..3).map(|axis| part.start[axis] * strides[axis]).sum();
-            layout.scatter(&bytes, first as usize, part, out);
+            layout.scatter(&bytes, layout.first(part.start) as usize, part, out);
             Ok(())
         }
     }
-}
 
-impl Cube for GeotiffCube {
-    fn info(&self) -> &SceneInfo {
-        &self.info
-    }
-
-    fn read(&self, window: &Window, out: &mut [f64]) -> Result<(), SceneError> {
-        check_window(&self.info, window, out)?;
-        if window.is_empty() {
-            return Ok(());
-        }
+    /// Reads samples of each pixel of a box. The first goes to `out[first]`; the outputs of neighbouring rows and columns
+    /// lie `out_strides` apart, those of neighbouring samples next to each other.
+    fn read_samples(
+        &self,
+        window: &Window,
+        out: &mut [f64],
+        first: usize,
+        out_strides: [usize; 2],
+    ) -> Result<(), SceneError> {
         let image = &self.image;
-        let (rows, cols, bands) = (window.rows.len(), window.cols.len(), window.bands.len());
-        let out_strides = [cols * bands, bands, 1];
-        debug_assert_eq!(out.len(), rows * cols * bands);
+        let [out_row, out_col] = out_strides;
         for down in window.rows.start / image.chunk_rows..=(window.rows.end - 1) / image.chunk_rows {
             let top = down * image.chunk_rows;
             let row = window.rows.start.max(top)..window.rows.end.min(top.saturating_add(image.chunk_rows));
@@ -157,10 +156,11 @@ impl Cube for GeotiffCube {
                 let col = window.cols.start.max(left)..window.cols.end.min(left.saturating_add(image.chunk_cols));
                 let mut part = Part {
                     start: [(row.start - top) as u64, (col.start - left) as u64, window.bands.start as u64],
-                    len: [row.len(), col.len(), bands],
-                    out_start: (row.start - window.rows.start) * out_strides[0]
-                        + (col.start - window.cols.start) * bands,
-                    out_strides,
+                    len: [row.len(), col.len(), window.bands.len()],
+                    out_start: first
+                        + (row.start - window.rows.start) * out_row
+                        + (col.start - window.cols.start) * out_col,
+                    out_strides: [out_row, out_col, 1],
                 };
                 if !image.planar {
                     self.read_part(image.chunk_index(down, across, 0), part, out)?;
@@ -174,6 +174,51 @@ impl Cube for GeotiffCube {
             }
         }
         Ok(())
+    }
+
+    /// Puts the no-data value, or NaN where there is none, into the pixels that are wholly transparent.
+    fn hide_transparent(&self, window: &Window, alpha: usize, out: &mut [f64]) -> Result<(), SceneError> {
+        let (cols, bands) = (window.cols.len(), window.bands.len());
+        let hidden = self.info.nodata.unwrap_or(f64::NAN);
+        let mut opacity = vec![0.0; cols];
+        for (row, pixels) in window.rows.clone().zip(out.chunks_exact_mut(cols * bands)) {
+            let line = Window { rows: row..row + 1, cols: window.cols.clone(), bands: alpha..alpha + 1 };
+            self.read_samples(&line, &mut opacity, 0, [cols, 1])?;
+            for (pixel, opacity) in pixels.chunks_exact_mut(bands).zip(&opacity) {
+                if *opacity == 0.0 {
+                    pixel.fill(hidden);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Cube for GeotiffCube {
+    fn info(&self) -> &SceneInfo {
+        &self.info
+    }
+
+    fn read(&self, window: &Window, out: &mut [f64]) -> Result<(), SceneError> {
+        check_window(&self.info, window, out)?;
+        if window.is_empty() {
+            return Ok(());
+        }
+        let bands = window.bands.len();
+        let out_strides = [window.cols.len() * bands, bands];
+        let Some(alpha) = self.image.alpha else { return self.read_samples(window, out, 0, out_strides) };
+        // Bands before the alpha channel, then those behind it.
+        let Window { rows, cols, bands } = window.clone();
+        let split = alpha.clamp(bands.start, bands.end);
+        let before = Window { rows: rows.clone(), cols: cols.clone(), bands: bands.start..split };
+        let behind = Window { rows, cols, bands: split + 1..bands.end + 1 };
+        if !before.is_empty() {
+            self.read_samples(&before, out, 0, out_strides)?;
+        }
+        if !behind.is_empty() {
+            self.read_samples(&behind, out, before.bands.len(), out_strides)?;
+        }
+        self.hide_transparent(window, alpha, out)
     }
 
     fn preferred_rows(&self) -> usize {

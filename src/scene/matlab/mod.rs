@@ -295,6 +295,8 @@ fn build(
         dtype: array.class,
         interleave: interleave_of(strides),
         wavelengths_nm: None,
+        fwhm_nm: None,
+        band_names: None,
         nodata: None,
         good_bands: vec![true; shape.bands],
         // MATLAB keeps doubles that are whole numbers as integers: such a map is one of class numbers.
@@ -304,5 +306,5 @@ fn build(
         geo: None,
         notes,
     };
-    Ok(StridedCube { info, source, layout: Layout { base, strides, stored: Stored { sample: stored, endian } } })
+    Ok(StridedCube { info, source, layout: Layout::new(base, strides, Stored { sample: stored, endian }) })
 }

@@ -56,6 +56,8 @@ fn cube(
         dtype: header.stored.sample,
         interleave: interleave_of(strides),
         wavelengths_nm: None,
+        fwhm_nm: None,
+        band_names: None,
         nodata: None,
         good_bands: vec![true; shape.bands],
         kind: kind_of(shape.bands, header.stored.sample.is_integer()),
@@ -64,7 +66,7 @@ fn cube(
         geo: None,
         notes,
     };
-    Ok(StridedCube { info, source, layout: Layout { base, strides, stored: header.stored } })
+    Ok(StridedCube { info, source, layout: Layout::new(base, strides, header.stored) })
 }
 
 struct Placed {
