@@ -2,11 +2,13 @@
 //! expected outcome, small fixtures by independent writers, and properties over random and mutated bytes.
 
 mod fixtures;
+mod headers;
 mod labels;
 mod malformed;
 mod memory;
 mod properties;
 mod shared;
+mod tiff;
 
 use std::path::{Path, PathBuf};
 

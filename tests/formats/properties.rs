@@ -78,6 +78,8 @@ const FIXTURES: &[&str] = &[
     "tifffile_half.tif",
 ];
 
+const CASES: &[&str] = &["t20_pages.tif", "t23_scale.tif", "e12_sidecar.tif", "m51_octave.mat"];
+
 /// A change to some bytes: most of the structure is near the start.
 fn mutations() -> impl Strategy<Value = Vec<(Index, bool, u8)>> {
     vec((any::<Index>(), any::<bool>(), prop_oneof![any::<u8>(), select(vec![0, 1, 0x7f, 0x80, 0xff])]), 1..6)
@@ -119,13 +121,21 @@ fn envi_header() -> impl Strategy<Value = String> {
         "file type",
         "map info",
         "file compression",
+        "major frame offsets",
+        "minor frame offsets",
+        "fwhm",
+        "band_names",
+        "wavelengths",
+        "reflectance scale factor",
     ];
     let values = prop_oneof![
         select(vec!["1", "2", "3", "7", "12", "0", "-1", "4294967296", "18446744073709551615", "1e30", "nan", "", "x"])
             .prop_map(str::to_owned),
         select(vec!["bsq", "BIL", "bip", "bup", "nm", "um", "ENVI Classification", "ENVI Standard"])
             .prop_map(str::to_owned),
-        vec(select(vec!["1", "0", "400", "-3", "nan", "red", ""]), 0..14)
+        select(vec!["Wavenumber (cm-1)", "1/cm", "Angstroms", "GHz", "{3, 1}", "{18446744073709551615, 1}", "{9, 9}"])
+            .prop_map(str::to_owned),
+        vec(select(vec!["1", "0", "400", "-3", "nan", "red", "", "\n;", "7 8"]), 0..14)
             .prop_map(|items| format!("{{{}}}", items.join(", "))),
         "\\PC{0,30}",
     ];
@@ -158,6 +168,25 @@ proptest! {
     #[test]
     fn random_envi_headers_are_survived(header in envi_header(), data in vec(any::<u8>(), 0..600)) {
         exercise(&[file("x.hdr", header.into_bytes()), file("x.img", data)], &OpenOptions::default());
+    }
+
+    #[test]
+    fn any_text_behind_the_word_envi_is_survived(text in any::<String>(), ends in select(vec!["\n", "\r", "\r\n"])) {
+        let header = format!("ENVI\n{text}\nsamples=2\nlines=1\nbands=1\ndata type=1\n").replace('\n', ends);
+        exercise(&[file("x.hdr", header.clone().into_bytes()), file("x.img", vec![1, 2])], &OpenOptions::default());
+        // A header of any kind beside an image that needs none.
+        let image = std::fs::read(fixture("gdal_none.tif")).expect("a fixture");
+        exercise(&[file("x.hdr", header.into_bytes()), file("x.tif", image)], &OpenOptions::default());
+    }
+
+    #[test]
+    fn mutated_pages_are_survived(name in select(CASES.to_vec()), mutations in mutations(), cut in any::<Index>(), keep in 0..4) {
+        let mut bytes = std::fs::read(format!("tests/fixtures/cases/files/{name}")).expect("a case");
+        mutate(&mut bytes, &mutations);
+        if keep == 0 {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        exercise(&[file(name, bytes)], &OpenOptions::default());
     }
 
     #[test]
@@ -256,6 +285,7 @@ proptest! {
     fn envi_round_trips(
         ((rows, cols, bands), samples) in scene(), kind in select(KINDS), big in any::<bool>(),
         interleave in select(vec!["bsq", "bil", "bip"]), offset in 0usize..40, header_first in any::<bool>(),
+        major in [0usize..9, 0usize..9], minor in [0usize..5, 0usize..5],
     ) {
         let want: Vec<f64> = samples.iter().map(|&sample| kind.clamp(sample)).collect();
         let at = |row: usize, col: usize, band: usize| want[(row * cols + col) * bands + band];
@@ -266,10 +296,20 @@ proptest! {
             _ => at(i / bands / cols, i / bands % cols, i % bands),
         });
         let header = format!(
-            "ENVI\nsamples={cols}\nlines={rows}\nbands={bands}\nheader offset={offset}\ndata type={}\ninterleave={interleave}\nbyte order={}\n",
-            kind.envi, u8::from(big)
+            "ENVI\nsamples={cols}\nlines={rows}\nbands={bands}\nheader offset={offset}\ndata type={}\ninterleave={interleave}\nbyte order={}\nmajor frame offsets={{{}, {}}}\nminor frame offsets={{{}, {}}}\n",
+            kind.envi, u8::from(big), major[0], major[1], minor[0], minor[1]
         );
-        let data = [vec![0xaa; offset], kind.encode(stored, big)].concat();
+        let (samples, minors) = match interleave {
+            "bsq" => (cols, rows),
+            "bil" => (cols, bands),
+            _ => (bands, cols),
+        };
+        let fill = |bytes: usize| vec![0xaa; bytes];
+        let framed = |inside: Vec<u8>, [before, after]: [usize; 2]| [fill(before), inside, fill(after)].concat();
+        let minor_frames: Vec<Vec<u8>> =
+            kind.encode(stored, big).chunks(samples * kind.size).map(|frame| framed(frame.to_vec(), minor)).collect();
+        let frames: Vec<Vec<u8>> = minor_frames.chunks(minors).map(|frames| framed(frames.concat(), major)).collect();
+        let data = [fill(offset), frames.concat()].concat();
         let mut files = [file("x.hdr", header.into_bytes()), file("x.dat", data)];
         if !header_first {
             files.reverse();
