@@ -76,26 +76,23 @@ pub fn sample_warnings(samples: &[ClassSamples]) -> Vec<String> {
     let of = |chosen: &dyn Fn(&ClassSamples) -> bool| -> Vec<&str> {
         samples.iter().filter(|own| own.labelled > 0 && chosen(own)).map(|own| own.class.as_str()).collect()
     };
-    let mut warn = |names: Vec<&str>, what: &str| {
-        if !names.is_empty() {
-            warnings.push(format!("{} {what}: {}", classes(names.len()), listed(&names)));
-        }
+    let mut warn = |names: Vec<&str>, verbs: [&str; 2], what: &str| match names.len() {
+        0 => {}
+        1 => warnings.push(format!("1 class {} {what}: {}", verbs[0], names[0])),
+        count => warnings.push(format!("{count} classes {} {what}: {}", verbs[1], listed(&names))),
     };
+    let has = ["has", "have"];
     warn(
         of(&|own| own.no_data == own.labelled),
-        "lost all labelled pixels, because the scene has no data there, and take no part",
+        ["lost", "lost"],
+        "all labelled pixels, because the scene has no data there",
     );
-    warn(of(&|own| own.no_data < own.labelled && own.train == 0), "have no training pixel");
-    let tested = samples.iter().any(|own| own.test > 0);
-    if tested {
-        warn(
-            of(&|own| own.train + own.val > 0 && own.test == 0),
-            "have no test pixel and do not count in the accuracy",
-        );
-        warn(
-            of(&|own| (1..FEW).contains(&own.test)),
-            "have fewer than 10 test pixels, on which the average accuracy rests",
-        );
+    warn(of(&|own| own.no_data < own.labelled && own.train == 0), has, "no training pixel");
+    if samples.iter().any(|own| own.test > 0) {
+        let untested = of(&|own| own.train + own.val > 0 && own.test == 0);
+        warn(untested, has, "no test pixel, so the accuracy says nothing of it");
+        let few = of(&|own| (1..FEW).contains(&own.test));
+        warn(few, has, "fewer than 10 test pixels, on which the average accuracy rests");
     }
     let lost: usize = samples.iter().map(|own| own.no_data).sum();
     if lost > 0 {
@@ -105,10 +102,6 @@ pub fn sample_warnings(samples: &[ClassSamples]) -> Vec<String> {
         ));
     }
     warnings
-}
-
-fn classes(count: usize) -> String {
-    if count == 1 { "1 class".to_owned() } else { format!("{count} classes") }
 }
 
 /// The first few names.

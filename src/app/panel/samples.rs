@@ -17,6 +17,20 @@ fn samples(store: Store) -> Vec<ClassSamples> {
     })
 }
 
+/// What must be known before training; empty before the split is drawn.
+#[component]
+pub fn SampleWarnings(store: Store, testid: &'static str) -> impl IntoView {
+    view! {
+        {move || {
+            sample_warnings(&samples(store))
+                .into_iter()
+                .map(|warning| view! { <p class="warning" data-testid=testid>{warning} "."</p> })
+                .collect_view()
+        }}
+    }
+    .into_any()
+}
+
 #[component]
 pub fn Samples(store: Store) -> impl IntoView {
     let counts = Memo::new(move |_| samples(store));
@@ -25,10 +39,6 @@ pub fn Samples(store: Store) -> impl IntoView {
         if counts.is_empty() {
             return None;
         }
-        let warnings = sample_warnings(&counts)
-            .into_iter()
-            .map(|warning| view! { <p class="warning" data-testid="split-warning">{warning} "."</p> })
-            .collect_view();
         let rows = (1..).zip(counts).map(|(class, own): (usize, _)| {
             let cells = [("train", own.train), ("val", own.val), ("test", own.test), ("no-data", own.no_data), ("outside", own.outside)];
             let cells = cells
@@ -41,7 +51,6 @@ pub fn Samples(store: Store) -> impl IntoView {
             }
         });
         Some(view! {
-            {warnings}
             <details class="advanced" data-testid="samples">
                 <summary data-testid="samples-toggle">"Pixels of each class"</summary>
                 <table class="per-class figure">
@@ -60,5 +69,9 @@ pub fn Samples(store: Store) -> impl IntoView {
             </details>
         })
     };
-    view! { {table} }.into_any()
+    view! {
+        <SampleWarnings store testid="split-warning" />
+        {table}
+    }
+    .into_any()
 }

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::samples::SampleWarnings;
 use super::split;
 use super::tuning::TuningPart;
 use crate::app::acts::job;
@@ -47,6 +48,7 @@ pub fn TrainStep(store: Store) -> impl IntoView {
             Some(sentence) => view! { <p class="quiet" data-testid="train-missing">{sentence}</p> }.into_any(),
             None => view! { <p class="quiet figure plan" data-testid="train-plan">{split::plan(store)}</p> }.into_any(),
         }}
+        <SampleWarnings store testid="plan-warning" />
         <div class="fields">
             <NumberField
                 label="epochs"

@@ -1,8 +1,9 @@
 // Label files with codes that are no plain class numbers: what became of each is shown and can be chosen; no pixel gets lost unsaid.
 import assert from 'node:assert/strict';
 import { Lab, tiny, withSettings } from '../harness/lab.mjs';
-import { fieldClass, fieldScene } from '../harness/scenes.mjs';
+import { fieldClass, fieldScene, fieldValue } from '../harness/scenes.mjs';
 import { test } from '../harness/test.mjs';
+import { makeEnvi } from '../readers/envi.mjs';
 
 const number = async (tab, id) => Number((await tab.text(id, /\d/)).replace(/\D/g, ''));
 
@@ -81,4 +82,42 @@ test('codes: a small class is planned, drawn and judged as what it is', async (d
   await lab.finished(120);
   assert.match(await tab.text('oa-value', /./), /^–$/);
   assert.match(await tab.text('caution', /too few/), /^Only 1 test pixel:/);
+});
+
+test('codes: pixels without data are not painted, and a class that loses all its pixels is said before training', async (desk) => {
+  const { rows, cols, truth } = fieldScene();
+  // Water, the second class, lacks one band.
+  const wavelengths_nm = Array.from({ length: 24 }, (_, band) => 420 + band * 25);
+  const value = (row, col, band) => (band === 7 && fieldClass(row, col) === 2 ? NaN : fieldValue(row, col, band));
+  const scene = makeEnvi('holes', { rows, cols, wavelengths_nm }, value);
+  const tab = await desk.open({ prepare: withSettings(tiny()) });
+  const lab = new Lab(tab);
+  await lab.openScene(scene);
+  await lab.openTruth(truth);
+  await tab.get('split-draw').click();
+  await tab.text('split-summary', /^20 train · 10 validate/);
+  assert.match(await tab.text('split-warning', /lost all/), /^1 class lost all labelled pixels.*: Water\.$/);
+  await tab.get('samples-toggle').click();
+  assert.equal(await number(tab, 'samples-2-no-data'), (rows / 2) * (cols / 2));
+  assert.equal(await number(tab, 'samples-2-train'), 0);
+
+  await tab.get('labels-clear').click();
+  await tab.get('brush-size').fill('1');
+  await tab.get('class-1-choose').click();
+  // Seven pixels with data, then seven without.
+  await lab.stroke([5, 11], [5, 24]);
+  assert.equal(await number(tab, 'class-1-count'), 7);
+  await tab.text('notices', /7 pixels were left out: the scene has no data there/);
+});
+
+test('codes: a cube dropped on an open scene opens without a question, a label map asks', async (desk) => {
+  const { scene, truth } = fieldScene();
+  const tab = await desk.open({ prepare: withSettings(tiny()) });
+  const lab = new Lab(tab);
+  await lab.openScene(scene);
+  await tab.drop('stage', fieldScene('others', 30, 20).scene);
+  assert.equal(await tab.text('scene-dims', /^30/, 60), '30 × 20 × 24');
+  assert.equal(await tab.get('question').isVisible(), false);
+  await tab.drop('stage', truth);
+  await tab.get('role-labels').waitFor();
 });
