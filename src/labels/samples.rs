@@ -90,7 +90,7 @@ pub fn sample_warnings(samples: &[ClassSamples]) -> Vec<String> {
     warn(of(&|own| own.no_data < own.labelled && own.train == 0), has, "no training pixel");
     if samples.iter().any(|own| own.test > 0) {
         let untested = of(&|own| own.train + own.val > 0 && own.test == 0);
-        warn(untested, has, "no test pixel, so the accuracy says nothing of it");
+        warn(untested, has, "no test pixel; the accuracy rests on the others");
         let few = of(&|own| (1..FEW).contains(&own.test));
         warn(few, has, "fewer than 10 test pixels, on which the average accuracy rests");
     }
