@@ -63,7 +63,7 @@ struct Page {
 pub(super) fn router(options: &ServeOptions) -> Router {
     let page = Page {
         base: options.base.clone(),
-        // `.br` and `.gz` beside a file are written by the build (`src/bin/pack.rs`). Nothing is compressed here: it would let
+        // `.br` and `.gz` beside a file are written by the build (`src/pack`). Nothing is compressed here: it would let
         // anybody keep a core busy for a second with one request.
         files: ServeDir::new(&options.dir).precompressed_br().precompressed_gzip(),
         policy: headers::Policy::new(&options.dir, &options.weights_from),
