@@ -71,8 +71,8 @@ test('codes: a small class is planned, drawn and judged as what it is', async (d
   await lab.step('classes');
   await tab.get('class-add').click();
   await tab.get('class-add').click();
-  await tab.get('brush-size').fill('1');
   await tab.get('class-1-choose').click();
+  await tab.get('brush-size').fill('1');
   await lab.stroke([3, 4], [3, 12]);
   await tab.get('class-2-choose').click();
   await lab.click(30, 20);
