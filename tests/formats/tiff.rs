@@ -199,7 +199,7 @@ fn stacks_of_imagej_whose_images_follow_the_first() {
 fn an_alpha_channel_is_a_mask() {
     // 3 samples a pixel: colour, alpha, colour. The alpha of every third pixel is 0.
     let sample = |pixel: u32, sample: u32| match sample {
-        1 => u8::from(pixel % 3 != 0) * 200,
+        1 => u8::from(!pixel.is_multiple_of(3)) * 200,
         _ => (10 * sample + pixel) as u8,
     };
     let chunky: Vec<u8> = (0..20).flat_map(|pixel| (0..3).map(move |s| sample(pixel, s))).collect();
