@@ -2,7 +2,7 @@
 //!
 //! The page alone needs no server: it is static files, and any web server shows it. This one adds what a plain web server
 //! leaves out: the headers that make the page cross-origin isolated (wasm threads need that), a content security policy that
-//! proves that nothing leaves the machine, compression, and cache rules that fit the file names.
+//! proves that nothing leaves the machine, what the build has compressed, and cache rules that fit the file names.
 //!
 //! With a data folder it also coordinates federations. What happens is decided by a pure state machine, stored as an event in
 //! a log, and only then takes effect; so a killed process goes on where its log ends. It knows weights as named lists of
