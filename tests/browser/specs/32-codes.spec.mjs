@@ -102,8 +102,9 @@ test('codes: pixels without data are not painted, and a class that loses all its
   assert.equal(await number(tab, 'samples-2-train'), 0);
 
   await tab.get('labels-clear').click();
-  await tab.get('brush-size').fill('1');
   await tab.get('class-1-choose').click();
+  await tab.get('tool-brush').click();
+  await tab.get('brush-size').fill('1');
   // Seven pixels with data, then seven without.
   await lab.stroke([5, 11], [5, 24]);
   assert.equal(await number(tab, 'class-1-count'), 7);
